@@ -1,0 +1,173 @@
+"""Carry out the builds of a Plan: in `needs` order, a bounded number at once, one log and one result per service.
+
+One failure does not cancel the others; only services that need the failed one are not tried.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TextIO, TypeVar
+
+from invoke.context import Context
+
+from buildtasks import buildx, labels
+from buildtasks.errors import BuildtasksError, ConfigError
+from buildtasks.plan import Action, Plan, Step
+from buildtasks.progress import Progress
+from buildtasks.revision import Revision
+from buildtasks.settings import Project
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to build: flags of one run."""
+
+    jobs: int
+    pull: bool = False
+    no_cache: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one step: an error or none, the digest where the image store knows it, seconds, the log file."""
+
+    step: Step
+    error: str | None
+    digest: str | None
+    seconds: float
+    log: Path | None
+
+
+def build(c: Context, plan: Plan, project: Project, options: Options, progress: Progress) -> tuple[Result, ...]:
+    """Build every step of the plan that needs it and load the images into the engine."""
+    steps = {step.service.name: step for step in plan.to_build()}
+    folder = logs_folder(project)
+    bases = {step.service.name: base_context(step) for step in plan.steps}
+
+    def one(name: str) -> Result:
+        return _build_one(c, steps[name], plan.revision, project, options, bases, folder, progress)
+
+    needs = {name: set(step.service.needs) & set(steps) for name, step in steps.items()}
+    return scheduled(needs, one, lambda name, why: Result(steps[name], why, None, 0.0, None), jobs=options.jobs)
+
+
+def scheduled(
+    needs: Mapping[str, Iterable[str]],
+    work: Callable[[str], Result],
+    skipped: Callable[[str, str], Result],
+    *,
+    jobs: int,
+) -> tuple[Result, ...]:
+    """Run `work` for each name, needed names first, at most `jobs` at once; results in order of the names.
+
+    `skipped` makes the result of a name whose need failed, from the name and the reason.
+    """
+    order = TopologicalSorter(needs)
+    order.prepare()
+    done: dict[str, Result] = {}
+    with ThreadPoolExecutor(jobs) as pool:
+        running: dict[Future[Result], str] = {}
+        while order.is_active():
+            for name in order.get_ready():
+                broken = [need for need in needs[name] if done[need].error]
+                if broken:
+                    done[name] = skipped(name, f"not tried: it needs {broken[0]}, which failed")
+                    order.done(name)
+                else:
+                    running[pool.submit(work, name)] = name
+            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                name = running.pop(future)
+                done[name] = future.result()
+                order.done(name)
+    return tuple(done[name] for name in sorted(done))
+
+
+def logs_folder(project: Project) -> Path:
+    """Make the folder for the logs of this run, `logs/<UTC time>` under the project's state folder.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    try:
+        parent = project.state / "logs"
+        parent.mkdir(parents=True, exist_ok=True)
+        (project.state / ".gitignore").write_text("*\n", encoding="utf-8")
+        return Path(tempfile.mkdtemp(prefix=f"{stamp}-", dir=parent))
+    except OSError as error:
+        raise ConfigError(f"{project.state}: {error.strerror}: logs and journals go there") from error
+
+
+def base_context(step: Step) -> str:
+    """Return what a dependant takes as named context: the image built now, or the published one by digest."""
+    if step.action is Action.BUILD or step.digest is None:
+        return f"docker-image://{step.content}"
+    return f"docker-image://{step.service.repository.at(step.digest)}"
+
+
+def _build_one(
+    c: Context,
+    step: Step,
+    revision: Revision,
+    project: Project,
+    options: Options,
+    bases: Mapping[str, str],
+    folder: Path,
+    progress: Progress,
+) -> Result:
+    service, since, log = step.service, time.monotonic(), folder / f"{step.service.name}.log"
+    wanted = buildx.Build(
+        service=service,
+        references=(step.content, service.repository.tag("latest")),
+        metadata=folder / f"{service.name}.json",
+        args=service.args,
+        labels=labels.of(service, revision, step.fingerprint),
+        contexts={**service.contexts, **{name: bases[name] for name in service.needs}},
+        builder=project.builder,
+        pull=options.pull,
+        no_cache=options.no_cache,
+    )
+    progress.started(service.name)
+    digest, error = None, None
+    try:
+        with log.open("w", encoding="utf-8", errors="replace") as stream:
+            watched = Watched(stream, lambda line: progress.step(service.name, line))
+            digest = buildx.build(c, wanted, root=project.root, log=watched).digest
+    except BuildtasksError as failure:
+        error = failure_text(failure, log)
+    progress.ended(service.name, "failed" if error else "built")
+    return Result(step, error, digest, time.monotonic() - since, log)
+
+
+class Watched:
+    """A stream that writes a log and tells each build step that passes by."""
+
+    def __init__(self, log: TextIO, tell: Callable[[str], None]) -> None:
+        self._log, self._tell, self._rest = log, tell, ""
+
+    def write(self, text: str, /) -> None:
+        """Write to the log; whole lines are looked at for steps."""
+        self._log.write(text)
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            step = buildx.current_step(line)
+            if step:
+                self._tell(step)
+
+    def flush(self) -> None:
+        """Flush the log."""
+        self._log.flush()
+
+
+def failure_text(error: BuildtasksError, log: Path, lines: int = 12) -> str:
+    """Return the error's first line, the last lines of the log and the path of the whole."""
+    tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if log.exists() else []
+    return "\n".join([str(error).splitlines()[0], *(f"  {line}" for line in tail), f"  whole log: {log}"])

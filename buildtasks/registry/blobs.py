@@ -1,0 +1,108 @@
+"""Blobs of one registry: configs, layers and other content, named by digest.
+
+What is read is hashed, and what is sent is named by its hash, so that no answer has to be believed. Uploads
+are one POST and one PUT (OCI distribution-spec 1.1, "POST then PUT",
+https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#post-then-put).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from buildtasks.errors import RegistryError
+from buildtasks.reference import Repository
+from buildtasks.registry.challenge import Scope, scope_of
+from buildtasks.registry.failure import broken
+from buildtasks.registry.host import PULL, PUSH, Host
+from buildtasks.registry.manifest import algorithm_of
+from buildtasks.registry.transport import Call, Reply
+
+OCTETS = "application/octet-stream"
+UPLOAD_SECONDS = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body of known length that is made while it is sent."""
+
+    chunks: Iterable[bytes]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.chunks)
+
+
+def read(host: Host, repository: Repository, digest: str, limit: int) -> bytes:
+    """Return a blob of at most `limit` bytes."""
+    content = bytearray()
+    for chunk in stream(host, repository, digest):
+        content += chunk
+        if len(content) > limit:
+            raise broken("GET", _url(host, repository, digest), f"the blob is larger than {limit} bytes")
+    return bytes(content)
+
+
+def stream(host: Host, repository: Repository, digest: str) -> Iterator[bytes]:
+    """Yield a blob piece by piece; the last step checks the digest of them all."""
+    hasher = hashlib.new(algorithm_of(digest))
+    call = Call("GET", _url(host, repository, digest), stream=True)
+    reply = host.expect(host.ask(call, scope_of(repository.path, *PULL)), 200)
+    for chunk in reply.chunks:
+        hasher.update(chunk)
+        yield chunk
+    if hasher.hexdigest() != digest.partition(":")[2]:
+        raise broken("GET", call.url, f"the content does not have the digest {digest}")
+
+
+def has(host: Host, repository: Repository, digest: str) -> bool:
+    """Tell whether a blob is there."""
+    reply = host.ask(Call("HEAD", _url(host, repository, digest)), scope_of(repository.path, *PULL))
+    return reply.status != 404 and host.expect(reply, 200).status == 200
+
+
+def upload(host: Host, repository: Repository, digest: str, content: bytes) -> None:
+    """Send a blob that is in memory; once more from the start when the upload breaks."""
+    try:
+        send(host, repository, digest, content)
+    except RegistryError as error:
+        if error.status in range(400, 500) and error.status != 404:
+            raise
+        if not has(host, repository, digest):
+            send(host, repository, digest, content)
+
+
+def send(host: Host, repository: Repository, digest: str, content: bytes | Body) -> None:
+    """Send a blob, once: an upload session holds what came so far, so a PUT to it cannot be repeated."""
+    scope = scope_of(repository.path, *PUSH)
+    started = host.expect(host.ask(Call("POST", host.url(repository, "blobs/uploads/")), scope), 202)
+    finish(host, started, scope, digest, content)
+
+
+def finish(host: Host, started: Reply, scope: Scope, digest: str, content: bytes | Body) -> None:
+    """Put all bytes into an upload session and close it."""
+    location = host.inside(started, started.headers.get("Location", ""))
+    url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
+    headers = {"Content-Type": OCTETS, "Content-Length": str(len(content))}
+    call = Call("PUT", url, headers, content, again=False, seconds=UPLOAD_SECONDS)
+    host.expect(host.ask(call, scope), 201)
+
+
+def mount(host: Host, repository: Repository, digest: str, source: Repository) -> bool:
+    """Take a blob over from another repository of the registry; False when it must be sent."""
+    query = urlencode({"mount": digest, "from": source.path})
+    scope = scope_of(repository.path, *PUSH) | scope_of(source.path, *PULL)
+    call = Call("POST", host.url(repository, f"blobs/uploads/?{query}"))
+    reply = host.expect(host.ask(call, scope), 201, 202)
+    if reply.status == 202 and (location := reply.headers.get("Location")):
+        host.ask(Call("DELETE", host.inside(reply, location), again=False), scope)
+    return reply.status == 201
+
+
+def _url(host: Host, repository: Repository, digest: str) -> str:
+    return host.url(repository, f"blobs/{digest}")

@@ -1,0 +1,84 @@
+"""The one door to other programs, through invoke's Context.
+
+Two verbs: `read` asks a question (always runs, also in a dry run, hidden, never raises by itself) and `run` makes
+a change (echoed, skipped by `--dry`, raises when it fails). Both take an argv list; quoting happens here.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from invoke.context import Context
+
+from buildtasks.errors import CommandFailed
+
+
+class Writer(Protocol):
+    """Where the output of a command goes, as it comes."""
+
+    def write(self, text: str, /) -> object:
+        """Take some text."""
+
+    def flush(self) -> object:
+        """Pass on what was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a command said: exit code, standard output and standard error as text."""
+
+    exited: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Tell whether the exit code was 0."""
+        return self.exited == 0
+
+
+def read(c: Context, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Answer:
+    """Run a command that changes nothing and return its answer, whatever its exit code."""
+    quiet: dict[str, Any] = {"hide": True, "echo": False, "dry": False}
+    result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=dict(env or {}), **quiet)
+    return Answer(result.exited, result.stdout, result.stderr)
+
+
+def run(
+    c: Context,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    log: Writer | None = None,
+    hint: str = "",
+) -> Answer:
+    """Run a command that changes something; in a dry run only tell it.
+
+    With `log`, standard output and standard error go there instead of the terminal. Secrets belong in `env`, which
+    is never echoed.
+
+    Raises:
+        CommandFailed: the exit code was not 0; `hint` is added to its message.
+    """
+    streams: dict[str, Any] = {"out_stream": log, "err_stream": log, "echo": False} if log else {}
+    if log and not dry(c):
+        log.write(f"$ {shlex.join(argv)}\n")
+    result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=dict(env or {}), **streams)
+    answer = Answer(result.exited, result.stdout, result.stderr)
+    if not answer.ok:
+        raise CommandFailed(argv, answer.exited, answer.stderr or answer.stdout, hint=hint)
+    return answer
+
+
+def _line(argv: Sequence[str], cwd: Path | None) -> str:
+    return f"cd {shlex.quote(str(cwd))} && {shlex.join(argv)}" if cwd else shlex.join(argv)
+
+
+def dry(c: Context) -> bool:
+    """Tell whether this is a dry run (`inv --dry`): reads happen, changes are only told."""
+    return bool(c.config.run.dry)
