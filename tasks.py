@@ -2,9 +2,74 @@
 
 from __future__ import annotations
 
-from invoke.collection import Collection
+import os
+import shutil
+from pathlib import Path
 
+from invoke.collection import Collection
+from invoke.context import Context
+
+from buildtasks.errors import Refused
 from buildtasks.tasks import build, cache, push, registry, release
+from buildtasks.tasks._task import task
 from sandbox.tasks import ns as sandbox
 
-ns = Collection(build, push, release, registry, cache, sandbox)
+ROOT = Path(__file__).resolve().parent
+
+
+@task
+def demo(c: Context) -> None:
+    """Release the five sample services twice into a registry of their own and show what is there."""
+    from buildtasks.tasks import _request
+
+    import sandbox as sandboxes
+
+    running = sandboxes.up()
+    os.environ.update(running.environ())
+    os.environ["INVOKE_BUILDTASKS_REPOSITORY"] = f"{running.registry}/demo/{{service}}"
+    for version in ("1.0.0", "1.1.0"):
+        _request.tell(f"\n$ inv release --version {version}")
+        try:
+            release.images(c, version=version)
+        except Refused as error:
+            hint = "the samples have changed since the last demo: `./inv sandbox.down --clean` empties its registry"
+            raise Refused(f"{error}\n{hint}") from error
+    _request.tell("\n$ inv registry")
+    registry.tags(c)
+
+
+@task
+def lint(c: Context) -> None:
+    """Check style and layout of the code."""
+    with c.cd(ROOT):
+        c.run("ruff check .")
+        c.run("ruff format --check .")
+
+
+@task
+def types(c: Context) -> None:
+    """Check types, of the tests too."""
+    with c.cd(ROOT):
+        c.run("mypy")
+
+
+@task(help={"args": "More words for pytest, such as `-k name` (default: none)."})
+def test(c: Context, *, args: str = "") -> None:
+    """Run lint, types and all tests."""
+    lint(c)
+    types(c)
+    with c.cd(ROOT):
+        c.run(f"python -m pytest -n {max(2, os.cpu_count() or 2)} {args}")
+
+
+@task
+def lock(c: Context) -> None:
+    """Write requirements-dev.lock anew, for every supported Python and system; needs the program uv."""
+    if not shutil.which("uv"):
+        c.run("python -m pip install uv")
+    options = "--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header"
+    with c.cd(ROOT):
+        c.run(f"uv pip compile {options} --quiet --upgrade --extra dev pyproject.toml -o requirements-dev.lock")
+
+
+ns = Collection(demo, lint, types, test, lock, build, push, release, registry, cache, sandbox)

@@ -10,6 +10,7 @@ DEFAULTS: Mapping[str, str | int | None] = {
     "platforms": "",
     "latest": "newest",
     "bases": "registry",
+    "fingerprint": "content",
     "builder": "",
     "jobs": None,
     "keep": 3,

@@ -34,6 +34,9 @@ class BuildtasksError(Exit):
     def __init__(self, message: str) -> None:
         super().__init__(message, self.exit_code)
 
+    def __str__(self) -> str:
+        return str(self.message)
+
 
 class ConfigError(BuildtasksError):
     """The configuration or a flag is wrong; nothing has been done."""

@@ -16,10 +16,11 @@ from typing import TextIO, TypeVar
 
 from invoke.context import Context
 
-from buildtasks import buildx, labels
-from buildtasks.errors import BuildtasksError, ConfigError
+from buildtasks import buildx, labels, shell
+from buildtasks.errors import BuildtasksError, CommandFailed, ConfigError
 from buildtasks.plan import Action, Plan, Step
 from buildtasks.progress import Progress
+from buildtasks.reference import Reference
 from buildtasks.revision import Revision
 from buildtasks.settings import Project
 
@@ -46,11 +47,20 @@ class Result:
     log: Path | None
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One service that failed, in which step, and why."""
+
+    service: str
+    step: str
+    error: str
+
+
 def build(c: Context, plan: Plan, project: Project, options: Options, progress: Progress) -> tuple[Result, ...]:
     """Build every step of the plan that needs it and load the images into the engine."""
     steps = {step.service.name: step for step in plan.to_build()}
     folder = logs_folder(project)
-    bases = {step.service.name: base_context(step) for step in plan.steps}
+    bases = {step.service.name: f"docker-image://{step.source}" for step in plan.steps}
 
     def one(name: str) -> Result:
         return _build_one(c, steps[name], plan.revision, project, options, bases, folder, progress)
@@ -106,13 +116,6 @@ def logs_folder(project: Project) -> Path:
         raise ConfigError(f"{project.state}: {error.strerror}: logs and journals go there") from error
 
 
-def base_context(step: Step) -> str:
-    """Return what a dependant takes as named context: the image built now, or the published one by digest."""
-    if step.action is Action.BUILD or step.digest is None:
-        return f"docker-image://{step.content}"
-    return f"docker-image://{step.service.repository.at(step.digest)}"
-
-
 def _build_one(
     c: Context,
     step: Step,
@@ -126,7 +129,7 @@ def _build_one(
     service, since, log = step.service, time.monotonic(), folder / f"{step.service.name}.log"
     wanted = buildx.Build(
         service=service,
-        references=(step.content, service.repository.tag("latest")),
+        references=local_references(step),
         metadata=folder / f"{service.name}.json",
         args=service.args,
         labels=labels.of(service, revision, step.fingerprint),
@@ -145,6 +148,28 @@ def _build_one(
         error = failure_text(failure, log)
     progress.ended(service.name, "failed" if error else "built")
     return Result(step, error, digest, time.monotonic() - since, log)
+
+
+def pull(c: Context, plan: Plan, *, jobs: int) -> tuple[Failure, ...]:
+    """Pull the images that a registry has and name them as a build would; return those that failed."""
+    steps = [step for step in plan.steps if step.action is Action.REUSE]
+    with ThreadPoolExecutor(jobs) as pool:
+        return tuple(failure for failure in pool.map(lambda step: _pull(c, step), steps) if failure)
+
+
+def _pull(c: Context, step: Step) -> Failure | None:
+    try:
+        shell.run(c, ["docker", "pull", "--quiet", str(step.source)], log=shell.NOWHERE)
+        for reference in local_references(step):
+            shell.run(c, ["docker", "tag", str(step.source), str(reference)], log=shell.NOWHERE)
+    except CommandFailed as error:
+        return Failure(step.service.name, "pull", str(error))
+    return None
+
+
+def local_references(step: Step) -> tuple[Reference, Reference]:
+    """Return the names that an image has in the engine: its content tag, and `latest` for compose files."""
+    return step.content, step.service.repository.tag("latest")
 
 
 class Watched:

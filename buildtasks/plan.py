@@ -7,7 +7,7 @@ run is this value told aloud; `--json` is this value written down.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from buildtasks.errors import ConfigError, Refused
@@ -16,9 +16,9 @@ from buildtasks.image import Found, Known
 from buildtasks.reference import Reference
 from buildtasks.revision import Revision
 from buildtasks.settings import Service
-from buildtasks.version import Version, as_tag, newest
+from buildtasks.tags import Wanted, content_tag
+from buildtasks.version import Version
 
-CONTENT = "src-"
 FORCED = "forced"
 
 
@@ -31,15 +31,6 @@ class Action(str, Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """The tags that a run sets: permanent ones are never overwritten, moving ones are set last; a note says why."""
-
-    permanent: tuple[str, ...] = ()
-    moving: tuple[str, ...] = ()
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Move:
     """A moving tag and the digest it has now (None: it does not exist)."""
 
@@ -49,7 +40,11 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One service's part of a plan. `digest` is known unless the image is still to be built."""
+    """One service's part of a plan.
+
+    `digest` is known unless the image is still to be built, or an engine does not keep it; `source` is where the image
+    is, or will be once it is built.
+    """
 
     service: Service
     action: Action
@@ -58,6 +53,7 @@ class Step:
     digest: str | None
     permanent: tuple[Reference, ...]
     moving: tuple[Move, ...]
+    source: Reference
 
     @property
     def content(self) -> Reference:
@@ -79,17 +75,6 @@ class Plan:
         return tuple(step for step in self.steps if step.action is Action.BUILD)
 
 
-def content_tag(fingerprint: str) -> str:
-    """Return the tag that names an image by its inputs: `src-` and twelve hex digits."""
-    return f"{CONTENT}{fingerprint[:12]}"
-
-
-def is_content_tag(tag: str) -> bool:
-    """Tell whether a tag is one of our content tags, which listings hide."""
-    digits = tag.removeprefix(CONTENT)
-    return tag.startswith(CONTENT) and len(digits) == 12 and set(digits) <= set("0123456789abcdef")
-
-
 def with_needs(services: Sequence[Service], chosen: Iterable[Service]) -> tuple[Service, ...]:
     """Return the chosen services and all that they are built from, in the project's order."""
     table, wanted = {service.name: service for service in services}, {service.name for service in chosen}
@@ -99,35 +84,6 @@ def with_needs(services: Sequence[Service], chosen: Iterable[Service]) -> tuple[
         wanted |= new
         todo += new
     return tuple(service for service in services if service.name in wanted)
-
-
-def release_tags(version: Version, *, latest: str, known: Iterable[Known]) -> Wanted:
-    """Return the tags of a release: the version for ever, and `latest` when the rule lets it move.
-
-    `latest` is `newest` (only forward, never to a pre-release), `always` or `never`.
-    """
-    moves, why = latest_moves(version, latest, [name for one in known for name in one.names])
-    return Wanted((as_tag(version),), ("latest",) if moves else (), why)
-
-
-def latest_moves(version: Version, rule: str, names: Iterable[str]) -> tuple[bool, str]:
-    """Decide whether `latest` moves to `version` among the tags that exist, and say why."""
-    if rule != "newest":
-        return rule == "always", f"latest {'moves' if rule == 'always' else 'stays'}: {rule}"
-    if version.prerelease:
-        return False, f"latest stays: {version} is a pre-release"
-    top = newest(names)
-    if top and top > version:
-        return False, f"latest stays: {version} is lower than {top}"
-    return True, f"latest moves: {version} is the newest version"
-
-
-def revision_tags(revision: Revision, moving: tuple[str, ...]) -> Wanted:
-    """Return the tags of a push without a version: `sha-` of the commit, unless the checkout differs from it."""
-    if not revision.commit or revision.dirty:
-        why = "uncommitted changes" if revision.commit else "no commit"
-        return Wanted((), moving, f"no sha- tag: {why}")
-    return Wanted((f"sha-{revision.short}",), moving)
 
 
 def make(
@@ -168,20 +124,82 @@ def check_references(services: Iterable[Service]) -> None:
 
 
 def _step(service: Service, wanted: Wanted, inputs: Fingerprint, known: Known, force: bool) -> Step:
-    fingerprint = inputs.value
-    found = None if force else _source(fingerprint, wanted, known)
-    permanent = tuple(service.repository.tag(tag) for tag in wanted.permanent)
-    moving = tuple(
-        Move(service.repository.tag(tag), known.images[tag].digest if tag in known.images else None)
-        for tag in wanted.moving
-    )
+    found = None if force else _source(inputs.value, wanted, known)
+    permanent, moving = _tags(service, wanted, known)
     if found is None:
-        reason = FORCED if force else _why_build(inputs, known)
-        return Step(service, Action.BUILD, reason, fingerprint, None, permanent, moving)
+        return _built(service, inputs, FORCED if force else _why_build(inputs, known), permanent, moving)
     missing = [tag for tag in (*wanted.permanent, *wanted.moving) if _digest(known, tag) != found.digest]
     action = Action.REUSE if missing else Action.SKIP
     reason = f"unchanged; sets {', '.join(missing)}" if missing else "unchanged, and every tag is there"
-    return Step(service, action, reason, fingerprint, found.digest, permanent, moving)
+    source = _at(service, inputs, found)
+    return Step(service, action, reason, inputs.value, found.digest, permanent, moving, source)
+
+
+def _built(
+    service: Service,
+    inputs: Fingerprint,
+    reason: str,
+    permanent: tuple[Reference, ...] = (),
+    moving: tuple[Move, ...] = (),
+) -> Step:
+    content = service.repository.tag(content_tag(inputs.value))
+    return Step(service, Action.BUILD, reason, inputs.value, None, permanent, moving, content)
+
+
+def _tags(service: Service, wanted: Wanted, known: Known) -> tuple[tuple[Reference, ...], tuple[Move, ...]]:
+    permanent = (service.repository.tag(tag) for tag in wanted.permanent)
+    moving = (Move(service.repository.tag(tag), _digest(known, tag)) for tag in wanted.moving)
+    return tuple(permanent), tuple(moving)
+
+
+def _at(service: Service, inputs: Fingerprint, found: Found) -> Reference:
+    repository = service.repository
+    return repository.at(found.digest) if found.digest else repository.tag(content_tag(inputs.value))
+
+
+def make_local(
+    services: Sequence[Service],
+    *,
+    version: Version | None,
+    revision: Revision,
+    fingerprints: Mapping[str, Fingerprint],
+    local: Mapping[str, Known],
+    remote: Mapping[str, Known],
+    force: bool = False,
+) -> Plan:
+    """Decide what brings each image into the local engine: it is there, it is pulled, or it is built.
+
+    `remote` holds what a registry has of services that the engine does not have.
+
+    Raises:
+        ConfigError: two services give the same reference.
+    """
+    check_references(services)
+    steps = []
+    for service in services:
+        inputs, name = fingerprints[service.name], service.name
+        here, there = local.get(name, Known()), remote.get(name, Known())
+        steps.append(_local_step(service, inputs, here, there, force))
+    return Plan(version, revision, tuple(steps))
+
+
+def _local_step(service: Service, inputs: Fingerprint, here: Known, there: Known, force: bool) -> Step:
+    tag = content_tag(inputs.value)
+    found, published = (None if force else _source(inputs.value, Wanted(), known) for known in (here, there))
+    if found:
+        content = service.repository.tag(tag)
+        return Step(service, Action.SKIP, "in the engine", inputs.value, found.digest, (), (), content)
+    if published:
+        at = _at(service, inputs, published)
+        return Step(service, Action.REUSE, "in the registry", inputs.value, published.digest, (), (), at)
+    return _built(service, inputs, FORCED if force else _why_build(inputs, here, "not in the engine yet"))
+
+
+def with_reasons(plan: Plan, reasons: Mapping[str, str]) -> Plan:
+    """Return the plan with better reasons for some services."""
+    return replace(
+        plan, steps=tuple(replace(step, reason=reasons.get(step.service.name, step.reason)) for step in plan.steps)
+    )
 
 
 def _source(fingerprint: str, wanted: Wanted, known: Known) -> Found | None:
@@ -191,10 +209,10 @@ def _source(fingerprint: str, wanted: Wanted, known: Known) -> Found | None:
     return next((image for image in images if image.fingerprint == fingerprint), None)
 
 
-def _why_build(inputs: Fingerprint, known: Known) -> str:
+def _why_build(inputs: Fingerprint, known: Known, absent: str = "not in the registry yet") -> str:
     if inputs.unknown:
         return f"not known: {', '.join(inputs.unknown)}"
-    return "inputs changed" if known.names else "not in the registry yet"
+    return "inputs changed" if known.names else absent
 
 
 def _digest(known: Known, tag: str) -> str | None:

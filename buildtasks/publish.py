@@ -46,18 +46,8 @@ def content(c: Context, steps: Sequence[Step], registries: Registries) -> dict[s
 
 
 def _push(c: Context, step: Step, registries: Registries) -> str:
-    shell.run(c, ["docker", "push", "--quiet", str(step.content)], log=Quiet())
+    shell.run(c, ["docker", "push", "--quiet", str(step.content)], log=shell.NOWHERE)
     return expect(registries, step.content)
-
-
-class Quiet:
-    """A stream that keeps nothing: the error of a failed push holds what was said."""
-
-    def write(self, text: str, /) -> None:
-        """Take some text."""
-
-    def flush(self) -> None:
-        """Do nothing."""
 
 
 def expect(registries: Registries, reference: Reference) -> str:

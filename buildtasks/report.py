@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from buildtasks.errors import ConfigError
-from buildtasks.pipeline import Result
+from buildtasks.pipeline import Failure, Result
 from buildtasks.plan import Action, Plan, Step
 from buildtasks.publish import Change
 from buildtasks.revision import Revision
@@ -38,15 +38,6 @@ class Image:
         """Return what to pull: the repository with the digest, or with the first tag."""
         pinned = f"@{self.digest}" if self.digest else ""
         return self.repository + (pinned or (f":{self.tags[0]}" if self.tags else ""))
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One service that failed, in which step, and why."""
-
-    service: str
-    step: str
-    error: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,16 @@ class Writer(Protocol):
         """Pass on what was taken."""
 
 
+class _Nowhere:
+    def write(self, text: str, /) -> None: ...
+
+    def flush(self) -> None: ...
+
+
+# For commands that only matter when they fail: the error holds what was said.
+NOWHERE: Writer = _Nowhere()
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a command said: exit code, standard output and standard error as text."""

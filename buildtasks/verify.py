@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from invoke.context import Context
 
 from buildtasks import shell
+from buildtasks.pipeline import Failure
 from buildtasks.plan import Step
-from buildtasks.report import Failure
 
 
 def argv(step: Step) -> list[str]:

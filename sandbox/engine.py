@@ -68,13 +68,14 @@ def start(place: Place, root: Path, registry: str) -> str:
     Raises:
         SandboxError: it ended or stayed silent; with its log's tail.
     """
-    service, docker = daemon(place), root / "usr/bin/docker"
-    ready = partial(answers, docker, {"DOCKER_HOST": f"unix://{place.socket}"})
+    service, ask = daemon(place), partial(_ask, root / "usr/bin/docker", f"unix://{place.socket}")
     text = json.dumps(configuration(place, registry, network.mtu()), indent=1)
-    if (pid := service.pid()) and ready():
+    if (pid := service.pid()) and ask("version", "--format", "{{.Server.Version}}"):
         if service.config.read_text() != text:
             service.config.write_text(text)
-            os.kill(pid, signal.SIGHUP)  # the engine reads its mirrors anew
+            # The engine reads its mirrors anew, some time after the signal.
+            os.kill(pid, signal.SIGHUP)
+            service.wait(lambda: registry in ask("info", "--format", "{{.RegistryConfig.Mirrors}}"), PATIENCE)
         return ""
     stop(place, root)
     place.make()
@@ -86,7 +87,7 @@ def start(place: Place, root: Path, registry: str) -> str:
     dockerd = next(path for path in (root / "usr/sbin/dockerd", root / "usr/bin/dockerd") if path.exists())
     words = ["--config-file", str(service.config), "--pidfile", str(place.run / "docker.pid")]
     service.start([str(dockerd), *words], environ)
-    service.wait(ready, PATIENCE)
+    service.wait(lambda: bool(ask("version", "--format", "{{.Server.Version}}")), PATIENCE)
     return f"containers reach no network outside of this machine: {warning}" if warning else ""
 
 
@@ -126,16 +127,12 @@ def _link_iptables(place: Place, root: Path) -> None:
                 (folder / name).symlink_to(root / f"usr/sbin/{name}-{kind}")
 
 
-def answers(docker: Path | str, environ: dict[str, str]) -> bool:
-    """Ask the engine for its version through the given client."""
+def _ask(docker: Path, host: str, *words: str) -> str:
+    """Ask the engine through its client; an empty answer means that it did not answer."""
     try:
         asked = subprocess.run(
-            [docker, "version", "--format", "{{.Server.Version}}"],
-            env={**os.environ, **environ},
-            capture_output=True,
-            check=False,
-            timeout=15,
+            [docker, "--host", host, *words], capture_output=True, text=True, check=False, timeout=15
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return asked.returncode == 0
+        return ""
+    return asked.stdout.strip() if asked.returncode == 0 else ""

@@ -17,9 +17,9 @@ task = partial(invoke.tasks.task, auto_shortflags=False)
 
 @task()
 def up(c: Context) -> None:
-    """Start a Docker Engine with buildx and a registry, and print the variables that lead there.
+    """Start an engine and a registry; print their variables.
 
-    A Docker that works is used as it is. `eval "$(./inv sandbox.up)"` sets the variables in a shell.
+    A Docker with buildx that works is used as it is. `eval "$(./inv sandbox.up)"` sets the variables in a shell.
     """
     for line in exports(sandbox.up()):
         print(line)
@@ -27,7 +27,7 @@ def up(c: Context) -> None:
 
 @task(help={"clean": "Also remove the images, the build cache and the registry's data."})
 def down(c: Context, *, clean: bool = False) -> None:
-    """Stop every sandbox of this repository; downloaded packages stay."""
+    """Stop what `sandbox.up` started here; packages stay."""
     stopped = sandbox.down(clean=clean)
     for place in stopped:
         print(f"stopped {place.home}")
@@ -37,7 +37,7 @@ def down(c: Context, *, clean: bool = False) -> None:
 
 @task()
 def status(c: Context) -> None:
-    """Tell which engines and registries run, and where their logs are."""
+    """Tell what runs, and where the logs are."""
     found = sandbox.status()
     for one in found:
         print("\n".join(lines(one)))

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,7 +55,7 @@ class Say:
     """An answer: status, headers, body and where it breaks off. A list gives a header several lines."""
 
     status: int = 200
-    headers: dict[str, str | list[str]] = field(default_factory=dict)
+    headers: Mapping[str, str | list[str]] = field(default_factory=dict)
     body: bytes = b""
     breaks: str = ""
 
@@ -79,10 +81,12 @@ class Server:
 
 
 @contextmanager
-def serve(rule: Rule, address: str = "127.0.0.1") -> Iterator[Server]:
+def serve(rule: Rule, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server that answers by a rule; `127.0.0.2` is another host than `127.0.0.1`, on the same machine."""
     httpd = ThreadingHTTPServer((address, 0), type("Handler", (_Handler,), {"rule": staticmethod(rule)}))
     httpd.daemon_threads, httpd.block_on_close = True, False
+    if tls:
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
     server = Server(f"{address}:{httpd.server_port}")
     httpd.server = server  # type: ignore[attr-defined]
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -108,13 +112,12 @@ def in_turn(*says: Say, then: Rule | None = None) -> Rule:
 
 
 def forward(host: str) -> Rule:
-    """Make the rule that gives the answers of a real server."""
+    """Make the rule that gives the answers of a real server, which takes our name for its own."""
 
     def rule(asked: Asked) -> Say:
         connection = http.client.HTTPConnection(host, timeout=10)
         try:
-            headers = {name: value for name, value in asked.headers.items() if name != "host"}
-            connection.request(asked.method, asked.target, asked.body or None, headers | {"host": host})
+            connection.request(asked.method, asked.target, asked.body or None, asked.headers)
             response = connection.getresponse()
             kept = {name: value for name, value in response.getheaders() if name.lower() not in _HOP_BY_HOP}
             return Say(response.status, dict(kept), response.read())
@@ -189,3 +192,9 @@ class Ticking:
     def clock(self) -> Clock:
         """The clock as the transport wants it."""
         return Clock(monotonic=lambda: self.unix - self.start, unix=lambda: self.unix, sleep=self.sleep)
+
+
+def hang(seconds: float = 0.3) -> Say:
+    """Answer later than the client waits."""
+    time.sleep(seconds)
+    return Say()

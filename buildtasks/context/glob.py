@@ -1,9 +1,9 @@
 r"""One pattern of an ignore file: which paths it matches, and how to ask cheaply.
 
-A pattern is compared as text, as a prefix (`a/**`), as a suffix (`**/a`) or as a Go regular expression. Which of them
-shows in corners: `a/**` does not match `a`; in an expression, a byte that is not UTF-8 is U+FFFD and `**` stops at a
-newline. To ask for 50,000 files at once, `cut` splits a pattern into a question about the folder and one about the
-name; it is exact wherever the path has no newline and is UTF-8.
+A pattern is compared as text, as a prefix (`a/**`), as a suffix (`**/a`) or as a Go regular expression. Which of
+them shows in corners: `a/**` does not match `a`; in an expression, a byte that is not UTF-8 is U+FFFD, `**` stops
+at a newline, and `|` and `{2}` mean what they mean there. To ask for 50,000 files at once, `cut` splits a pattern
+into a question about the folder and one about the name: exact wherever the path has no newline and is UTF-8.
 
 Follows https://github.com/moby/patternmatcher and, for what is refused, https://pkg.go.dev/path#Match.
 """
@@ -22,7 +22,9 @@ Test = Callable[[str], object]  # truthy: matches
 Form = Literal["text", "prefix", "suffix", "expression"]
 
 _MEMBER = r"(?:[^\\\]-]|\\.)"
-_VALID = re.compile(rf"(?:[^\\\[]|\\.|\[(?:\^|(?!\^))(?:{_MEMBER}(?:-{_MEMBER})?)+\])*", re.DOTALL)
+_CLASS = rf"\[(?P<not>\^|(?!\^))(?P<members>(?:{_MEMBER}(?:-{_MEMBER})?)+)\]"
+_VALID = re.compile(rf"(?:[^\\\[]|\\.|{_CLASS})*", re.DOTALL)
+_CHUNK = re.compile(r"(?:\[(?:\\.|[^\]\\])*\\?\]?|\\.|\\\Z|[^*\[\\])+", re.DOTALL)  # what is between stars
 _TOKEN = re.compile(r"\*\*/?|\\.|.", re.DOTALL)
 _MEANING = {"*": "[^/]*", "?": "[^/]", **{char: f"\\{char}" for char in ".+()$"}}
 _INVALID_BYTES = dict.fromkeys(range(0xDC80, 0xDD00), "\ufffd")
@@ -45,8 +47,8 @@ class Cut(NamedTuple):
 class Pattern:
     """A cleaned pattern without its `!`; `place` is its file and line.
 
-    `matches` tells whether it matches a path by itself, parents aside. Docker compiles a pattern when it is first
-    asked, so what does not compile is an error only then: `matches` raises ConfigError, and `broken` is set.
+    `matches` tells whether it matches a path by itself, parents aside. Docker compiles a pattern when it is
+    first asked, so what does not compile is an error only then: `matches` raises ConfigError.
     """
 
     text: str
@@ -57,7 +59,7 @@ class Pattern:
 
     def __post_init__(self) -> None:
         refusal = ConfigError(f"{self.place}: bad pattern: {self.text}")
-        if not _VALID.fullmatch(self.text):
+        if _is_malformed(self.text):
             raise refusal
         matches = _matcher(self.text, refusal)
         object.__setattr__(self, "matches", matches)
@@ -76,13 +78,34 @@ class Pattern:
         return not fixed or folder.count("/") <= self.text.count("/")
 
 
-class _Refusal(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Refusal:
     """The test of a pattern that does not compile."""
 
     error: ConfigError
 
-    def __call__(self, path: str) -> bool:
+    def __call__(self, asked: str, /) -> bool:
         raise self.error
+
+
+def _is_malformed(text: str) -> bool:
+    """Tell whether Docker refuses a pattern unasked.
+
+    It takes what Go's filepath.Match says of the path `.`, which reads from star to star and only as far as it
+    matches: what is wrong behind that counts when the pattern is asked, and a class there may be as in an expression.
+    """
+    chunks = _CHUNK.findall(text)
+    read = chunks[: 2 if chunks and _is_dot(chunks[0]) else 1]
+    return not all(_VALID.fullmatch(chunk) for chunk in read)
+
+
+def _is_dot(chunk: str) -> bool:
+    """Tell whether a part of a pattern without stars matches `.`."""
+    found = re.fullmatch(_CLASS, chunk, re.DOTALL)
+    if found is None:
+        return chunk in {".", "\\.", "?"}
+    ranges = re.findall(r"\\?(.)(?:-\\?(.))?", found["members"], re.DOTALL)
+    return any(low <= "." <= (high or low) for low, high in ranges) != bool(found["not"])
 
 
 def cut(pattern: Pattern) -> Cut:
@@ -171,10 +194,8 @@ def _matcher(text: str, refusal: ConfigError) -> Test:
 
 
 def _pieces(text: str) -> list[str]:
-    """Translate each token of a pattern to Go's expression; what is behind a backslash or in brackets stays."""
-    pieces = [
-        FOLDERS if token.startswith("**") else _MEANING.get(token, token) for token in _TOKEN.findall(text)
-    ]
+    """Translate each token of a pattern to Go's expression."""
+    pieces = [FOLDERS if token.startswith("**") else _MEANING.get(token, token) for token in _TOKEN.findall(text)]
     if text.endswith("**") and pieces[-1] == FOLDERS:
         pieces[-1] = ".*"
     return pieces

@@ -1,7 +1,7 @@
 """Read a .dockerignore: which file counts, and which patterns it holds.
 
-Bytes in, pattern texts with their line numbers out, as the `ignorefile` reader of Docker gives them: byte order mark,
-CRLF, comments, blanks, slashes and `!`. Only `Patterns` knows what a pattern means.
+Bytes in, pattern texts with their line numbers out, as the `ignorefile` reader of Docker gives them: byte order
+mark, CRLF, comments, blanks, slashes and `!`. Only `Patterns` knows what a pattern means.
 
 Follows https://docs.docker.com/build/concepts/context/#dockerignore-files and the package `ignorefile` of
 https://github.com/moby/patternmatcher.
@@ -17,7 +17,7 @@ from pathlib import Path
 from buildtasks.errors import ConfigError, ContextError
 
 # Go's unicode.IsSpace; str.strip() would also take U+001C to U+001F.
-SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+SPACE = "\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 LONGEST_LINE = 65535  # bytes without the newline; Docker fails on longer lines
 LINKS = 255  # followed before a chain of links counts as a loop
 
@@ -25,9 +25,9 @@ LINKS = 255  # followed before a chain of links counts as a loop
 def ignore_file(root: Path, dockerfile: Path | None = None) -> Path | None:
     """Find the ignore file of the context `root`, or None.
 
-    `<dockerfile>.dockerignore` comes first, even when it is empty. `dockerfile` None is a named context: it has only
-    its own .dockerignore. A link is followed inside its folder, as Docker does: one that leads out of the context
-    names a file that is not there. Anything but a regular file counts as absent.
+    `<dockerfile>.dockerignore` comes first, even when it is empty. `dockerfile` None is a named context: it has
+    only its own .dockerignore. A link is followed as if its folder were the root of the file system, so one that
+    leads out of the context finds nothing there. Anything but a regular file counts as absent.
 
     Raises:
         ContextError: a folder on the way cannot be read.
@@ -55,7 +55,7 @@ def pattern_lines(content: bytes, name: str) -> Iterator[tuple[int, str]]:
 
 
 def clean(path: str) -> str:
-    """Shorten a path by its text alone: no `.`, no inner `..`, no double slash; empty is `.` (Go's path.Clean)."""
+    """Shorten a path by its text alone, as Go's path.Clean: no `.`, inner `..` or double slash; empty is `.`."""
     kept: list[str] = []
     for part in path.split("/"):
         if part == ".." and kept and kept[-1] != "..":

@@ -1,13 +1,14 @@
 """Decide which paths of a build context an ignore file excludes.
 
-Text of an ignore file in, `Patterns` out. The answer for a path depends on its parents, so it is a walk's question:
+Text of an ignore file in, `Patterns` out. The answer for a path depends on its parents, so a walk asks for it:
 
-- Patterns are grouped into runs of the same sign. A leading run of `!` has nothing to bring back and is dropped, so
-  the runs alternate: exclude, keep, exclude...
-- A folder's *level* is the number of runs up to the last one that matched it or a parent of it, 0 when none did. An
-  odd level is excluded, an even one is kept.
-- What is in a folder starts at the folder's level. Docker asks a run only when it could change the answer, and never
-  asks again what matched a parent: so ask the runs `level`, `level + 2`, ... and go on behind the first that matches.
+- Patterns are grouped into runs of the same sign. A leading run of `!` has nothing to bring back and is dropped,
+  so the runs alternate: exclude, keep, exclude...
+- A folder's *level* is the number of runs up to the last one that matched it or a parent of it, 0 when none did.
+  An odd level is excluded, an even one is kept.
+- What is in a folder starts at the folder's level. Docker asks a run only when it could change the answer, and
+  takes what matched a parent as matched: so ask the runs `level`, `level + 2`, ... and go on in the same way
+  behind the first that matches.
 
 Follows https://github.com/moby/patternmatcher (MatchesUsingParentResults), which BuildKit's client uses.
 """
@@ -21,7 +22,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
-from buildtasks.context.glob import Cut, Pattern, Test, cut
+from buildtasks.context.glob import Pattern, Test, cut
 from buildtasks.context.ignorefile import SPACE, clean, pattern_lines
 from buildtasks.errors import ConfigError, ContextError
 
@@ -63,9 +64,9 @@ class Run:
         self._at: dict[str, list[int]] = {}
         self._tested: list[tuple[Test, int]] = []
         self._cuts = [cut(pattern) for pattern in self.patterns]
-        if any(pattern.broken for pattern in self.patterns):
-            self._cuts = [Cut(None, "path") for _ in self.patterns]
         for number, (folder, *_) in enumerate(self._cuts):
+            if self.patterns[number].broken:
+                continue  # `Patterns` asks it
             if folder is None:
                 self._everywhere.append(number)
             elif isinstance(folder, str):
@@ -83,7 +84,7 @@ class Run:
 
     def each(self) -> Names:
         """Give the run as it is, pattern by pattern, for paths where cut patterns are not exact."""
-        return Names(False, frozenset(), (), None, tuple(pattern.matches for pattern in self.patterns))
+        return Names(False, frozenset(), (), None, tuple(each.matches for each in self.patterns if not each.broken))
 
     def reaches(self, folder: str) -> bool:
         """Tell whether the run may match something below `folder`."""
@@ -92,9 +93,7 @@ class Run:
     def _make(self, active: list[int]) -> Stage:
         if not active:
             return None
-        texts: dict[str, list[str]] = {
-            kind: [] for kind in ("all", "literal", "ending", "expression", "path")
-        }
+        texts: dict[str, list[str]] = {kind: [] for kind in ("all", "literal", "ending", "expression", "path")}
         for number in active:
             texts[self._cuts[number].kind].append(self._cuts[number].text)
         expression = "|".join(f"(?:{text})" for text in texts["expression"])
@@ -113,12 +112,12 @@ class Patterns:
 
     patterns: tuple[Pattern, ...] = ()
     runs: tuple[Run, ...] = field(init=False, repr=False, compare=False)
+    broken: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         runs = [(keeps, Run(group)) for keeps, group in groupby(self.patterns, lambda pattern: pattern.keeps)]
-        object.__setattr__(
-            self, "runs", tuple(run for place, (keeps, run) in enumerate(runs) if place or not keeps)
-        )
+        object.__setattr__(self, "runs", tuple(run for place, (keeps, run) in enumerate(runs) if place or not keeps))
+        object.__setattr__(self, "broken", any(pattern.broken for pattern in self.patterns))
 
     @classmethod
     def parse(cls, text: str | bytes, name: str = ".dockerignore") -> Patterns:
@@ -147,6 +146,9 @@ class Patterns:
 
     def levels(self, folder: str, level: int, names: list[str]) -> dict[str, int]:
         """Give the levels of the names in a folder ("" or "a/b/"): of those that differ from the folder's."""
+        if self.broken:
+            for name in names:
+                self._ask(folder + name)
         stages = self._stages(folder, level, names)
         if not any(stages):
             return {}
@@ -162,7 +164,7 @@ class Patterns:
 
     def reaches(self, folder: str, level: int) -> bool:
         """Tell whether an exception may bring back something below an excluded folder."""
-        return any(run.reaches(folder) for run in self.runs[level::2])
+        return self.broken or any(run.reaches(folder) for run in self.runs[level::2])
 
     def excludes(self, path: str) -> bool:
         """Tell whether a path is left out, its parents counting."""
@@ -171,6 +173,18 @@ class Patterns:
             level = self.levels(folder, level, [name]).get(name, level)
             folder += f"{name}/"
         return level % 2 == 1
+
+    def _ask(self, path: str) -> None:
+        """Ask each pattern that Docker asks about a path, one by one: those that do not compile raise ConfigError."""
+        matched = [False] * len(self.patterns)
+        parts = path.split("/")
+        for depth in range(len(parts)):
+            excluded = False
+            for number, pattern in enumerate(self.patterns):
+                if not matched[number] and pattern.keeps == excluded:
+                    matched[number] = bool(pattern.matches("/".join(parts[: depth + 1])))
+                if matched[number]:
+                    excluded = not pattern.keeps
 
     def _stages(self, folder: str, level: int, names: list[str]) -> list[Stage]:
         """Give what the runs from `level` on match in a folder."""

@@ -1,10 +1,10 @@
 """Walk a build context as BuildKit sees it: exactly the entries that its client would send.
 
-A folder in, `Entry` values out, without reading any file. Entries come in BuildKit's own order: folder by folder, names
-compared as bytes, a folder right before its content. Links are never followed, empty folders stay, a folder that is
-excluded comes along when an exception brings back something below it, and is not entered when none can.
+A folder in, `Entry` values out, without reading any file. Entries come in BuildKit's own order: folder by folder,
+names compared as bytes, a folder right before its content. Links are never followed, empty folders stay, a folder
+that is excluded comes along when an exception brings back something below it, and is not entered when none can.
 
-What vanishes during the walk counts as absent.
+What vanishes during the walk counts as absent. An excluded folder that must not be read counts as empty.
 
 Follows the walk of https://github.com/tonistiigi/fsutil.
 """
@@ -118,8 +118,8 @@ def _sent(root: Path, patterns: Patterns) -> Iterator[tuple[str, Item]]:
             excluded = reached % 2 == 1
             is_folder = item.is_dir(follow_symlinks=False)
             if not excluded:
-                for _, *folder in waiting:
-                    yield folder[0], folder[1]
+                for _, folder, its_item in waiting:
+                    yield folder, its_item
                 waiting.clear()
                 yield path, item
             elif is_folder and patterns.reaches(f"{path}/", reached):

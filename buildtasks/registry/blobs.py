@@ -17,7 +17,7 @@ from buildtasks.reference import Repository
 from buildtasks.registry.challenge import Scope, scope_of
 from buildtasks.registry.failure import broken
 from buildtasks.registry.host import PULL, PUSH, Host
-from buildtasks.registry.manifest import algorithm_of
+from buildtasks.registry.manifest import algorithm_of, digest_of
 from buildtasks.registry.transport import Call, Reply
 
 OCTETS = "application/octet-stream"
@@ -40,24 +40,27 @@ class Body:
 
 def read(host: Host, repository: Repository, digest: str, limit: int) -> bytes:
     """Return a blob of at most `limit` bytes."""
-    content = bytearray()
-    for chunk in stream(host, repository, digest):
-        content += chunk
-        if len(content) > limit:
-            raise broken("GET", _url(host, repository, digest), f"the blob is larger than {limit} bytes")
-    return bytes(content)
+    call = Call("GET", _url(host, repository, digest), limit=limit)
+    reply = host.expect(host.ask(call, scope_of(repository.path, *PULL)), 200)
+    _check(reply, digest, digest_of(reply.body, algorithm_of(digest)))
+    return reply.body
 
 
 def stream(host: Host, repository: Repository, digest: str) -> Iterator[bytes]:
     """Yield a blob piece by piece; the last step checks the digest of them all."""
-    hasher = hashlib.new(algorithm_of(digest))
+    algorithm = algorithm_of(digest)
+    hasher = hashlib.new(algorithm)
     call = Call("GET", _url(host, repository, digest), stream=True)
     reply = host.expect(host.ask(call, scope_of(repository.path, *PULL)), 200)
     for chunk in reply.chunks:
         hasher.update(chunk)
         yield chunk
-    if hasher.hexdigest() != digest.partition(":")[2]:
-        raise broken("GET", call.url, f"the content does not have the digest {digest}")
+    _check(reply, digest, f"{algorithm}:{hasher.hexdigest()}")
+
+
+def _check(reply: Reply, wanted: str, found: str) -> None:
+    if found != wanted:
+        raise broken(reply.method, reply.url, f"the content does not have the digest {wanted}")
 
 
 def has(host: Host, repository: Repository, digest: str) -> bool:
@@ -86,7 +89,10 @@ def send(host: Host, repository: Repository, digest: str, content: bytes | Body)
 
 def finish(host: Host, started: Reply, scope: Scope, digest: str, content: bytes | Body) -> None:
     """Put all bytes into an upload session and close it."""
-    location = host.inside(started, started.headers.get("Location", ""))
+    location = started.headers.get("Location")
+    if not location:
+        raise broken(started.method, started.url, "it does not say where to send the blob")
+    location = host.inside(started, location)
     url = f"{location}{'&' if '?' in location else '?'}{urlencode({'digest': digest})}"
     headers = {"Content-Type": OCTETS, "Content-Length": str(len(content))}
     call = Call("PUT", url, headers, content, again=False, seconds=UPLOAD_SECONDS)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from urllib.parse import urljoin
 
 from buildtasks.credentials import Credential
 from buildtasks.errors import RegistryError
@@ -86,7 +85,7 @@ class Host:
         Raises:
             RegistryError: it leads to another host, which would get our login.
         """
-        url = inside(f"{self._scheme}://{self._authority}/", urljoin(reply.url, found))
+        url = inside(f"{self._scheme}://{self._authority}/", reply.url, found)
         if url is None:
             raise broken(reply.method, reply.url, "it sends us to another host, which is not followed")
         return url

@@ -76,6 +76,8 @@ def _names(reply: Reply) -> list[str]:
     """Read one page; there are servers with `null` in the list, or in place of it."""
     try:
         listed = json.loads(reply.body)["tags"] or []
-        return [name for name in listed if isinstance(name, str)]
     except (ValueError, TypeError, KeyError):
-        raise broken(reply.method, reply.url, "it answers with something that is no list of tags") from None
+        listed = None
+    if not isinstance(listed, list):
+        raise broken(reply.method, reply.url, "it answers with something that is no list of tags")
+    return [name for name in listed if isinstance(name, str)]

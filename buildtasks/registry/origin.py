@@ -32,13 +32,13 @@ def is_safe(url: str) -> bool:
     return scheme == "https" or is_loopback(f"[{host}]" if ":" in host else host)
 
 
-def inside(base: str, found: str) -> str | None:
-    """Resolve a URL that a registry sent against `base`; None when it leads to another host or port.
+def inside(base: str, at: str, found: str) -> str | None:
+    """Resolve a URL that was found in the answer of `at`; None when it leads to another host or port than `base`.
 
     Scheme and port stay those of `base`: behind a proxy that ends TLS, registries name themselves `http://`.
     """
     try:
-        here, there = urlsplit(base), urlsplit(urljoin(base, found))
+        here, there = urlsplit(base), urlsplit(urljoin(at, found))
         if there.hostname != here.hostname or there.port not in (None, origin(base)[2]):
             return None
     except ValueError:

@@ -55,7 +55,7 @@ def _tells(cause: BaseException) -> bool:
 
 def _words(cause: BaseException | None) -> str:
     if isinstance(cause, http.client.IncompleteRead):
-        return f"the connection broke after {len(cause.partial)} bytes"
+        return "the connection broke before the end"
     if isinstance(cause, OSError) and cause.strerror:
         return clean(cause.strerror).lower()
     return clean(str(cause)).lower() if cause else "the answer is not HTTP"

@@ -43,6 +43,11 @@ FIELDS: Mapping[str, Field] = {
         "how base images count: by the digest their registry has now, or by name alone",
         {"enum": ["registry", "pinned"]},
     ),
+    "fingerprint": Field(
+        fields.choice("content", "dependencies"),
+        "what decides whether to build: everything in the contexts, or their package files alone (can be stale)",
+        {"enum": ["content", "dependencies"]},
+    ),
     "builder": Field(fields.text, "buildx builder; empty means the current one", _TEXT),
     "jobs": Field(fields.count, "builds at once; empty means one per processor", _COUNT),
     "keep": Field(fields.count, "versions or images that a clean-up keeps", _COUNT),
@@ -59,6 +64,7 @@ class Project:
     services: tuple[Service, ...]
     latest: str
     bases: str
+    fingerprint: str
     builder: str
     jobs: int
     keep: int
@@ -83,6 +89,7 @@ def load(c: Context) -> Project:
         services=discover(c, read.get("services", "services"), place),
         latest=read["latest"],
         bases=read["bases"],
+        fingerprint=read["fingerprint"],
         builder=read.get("builder", ""),
         jobs=read.get("jobs", os.cpu_count() or 1),
         keep=read["keep"],

@@ -20,9 +20,9 @@ BUILD = ("service", "version", "platform", "force", "no_cache", "pull", "jobs", 
 def images(
     c: Context,
     *,
-    service: Iterable[str] = (),
+    service: Iterable[str] | None = None,
     version: str = "",
-    platform: Iterable[str] = (),
+    platform: Iterable[str] | None = None,
     force: bool = False,
     no_cache: bool = False,
     pull: bool = False,
@@ -31,23 +31,23 @@ def images(
     report: str = "",
 ) -> Report | Plan:
     """Build the images that changed and load them into the engine."""
-    from buildtasks.tasks import _flow
+    from buildtasks.tasks import _flow, _request
 
     output = _flow.Output(json, report)
-    asked = _flow.request(c, service=service, version=version, platform=platform)
+    asked = _request.request(c, service=service, version=version, platform=platform)
     how = _flow.options(asked, jobs=jobs, pull=pull, no_cache=no_cache)
-    return _flow.build_only(c, asked, _flow.local_plan(c, asked, force=force), how, output)
+    return _flow.build_only(c, asked, _request.local_plan(c, asked, force=force), how, output)
 
 
 @task(iterable=["service"], help=helps("service", "version", "force", "json"))
 def plan(
-    c: Context, *, service: Iterable[str] = (), version: str = "", force: bool = False, json: bool = False
+    c: Context, *, service: Iterable[str] | None = None, version: str = "", force: bool = False, json: bool = False
 ) -> Plan:
     """Show what a release would do, and why; nothing is done."""
-    from buildtasks.tasks import _flow
+    from buildtasks.tasks import _flow, _request
 
-    asked = _flow.request(c, service=service, version=version, release=True)
-    return _flow.Output(json).plan(_flow.release_plan(asked, latest="", force=force))
+    asked = _request.request(c, service=service, version=version, release=True)
+    return _flow.Output(json).plan(_request.release_plan(asked, latest="", force=force))
 
 
 ns = namespace(images, plan)

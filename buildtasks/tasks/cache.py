@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @task(iterable=["service"], help=helps("service", "json"))
-def images(c: Context, *, service: Iterable[str] = (), json: bool = False) -> tuple[LocalImage, ...]:
+def images(c: Context, *, service: Iterable[str] | None = None, json: bool = False) -> tuple[LocalImage, ...]:
     """List local images of the services, newest first."""
     from buildtasks import engine, settings
     from buildtasks import report as reports
 
-    chosen = settings.selected(settings.load(c), service)
+    chosen = settings.selected(settings.load(c), service or ())
     with engine.connected(c) as client:
         found = engine.images(client, chosen)
     print(reports.document([engine.as_json(one) for one in found]) if json else _table(found))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 def images(
     c: Context,
     *,
-    service: Iterable[str] = (),
+    service: Iterable[str] | None = None,
     version: str = "",
-    platform: Iterable[str] = (),
+    platform: Iterable[str] | None = None,
     force: bool = False,
     no_cache: bool = False,
     pull: bool = False,
@@ -31,12 +31,12 @@ def images(
     report: str = "",
 ) -> Report | Plan:
     """Build what changed and push it under its version, else its commit."""
-    from buildtasks.tasks import _flow
+    from buildtasks.tasks import _flow, _request
 
     output = _flow.Output(json, report)
-    asked = _flow.request(c, service=service, version=version, platform=platform)
+    asked = _request.request(c, service=service, version=version, platform=platform)
     how = _flow.options(asked, jobs=jobs, pull=pull, no_cache=no_cache)
-    return _flow.publish(c, asked, _flow.push_plan(asked, latest=latest, force=force), how, output)
+    return _flow.publish(c, asked, _request.push_plan(asked, latest=latest, force=force), how, output)
 
 
 ns = namespace(images)

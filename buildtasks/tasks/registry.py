@@ -17,15 +17,17 @@ if TYPE_CHECKING:
     iterable=["service"],
     help=helps("service", "json", all_="Also list content tags (src-...), which are hidden otherwise."),
 )
-def tags(c: Context, *, service: Iterable[str] = (), all_: bool = False, json: bool = False) -> tuple[Tagged, ...]:
+def tags(
+    c: Context, *, service: Iterable[str] | None = None, all_: bool = False, json: bool = False
+) -> tuple[Tagged, ...]:
     """List the tags of the services, newest first."""
     from buildtasks import report as reports
     from buildtasks import settings
-    from buildtasks.plan import is_content_tag
     from buildtasks.registry.catalog import catalog
-    from buildtasks.tasks._flow import pool
+    from buildtasks.tags import is_content_tag
+    from buildtasks.tasks._request import pool
 
-    chosen = settings.selected(settings.load(c), service)
+    chosen = settings.selected(settings.load(c), service or ())
     repositories = {one.name: one.repository for one in chosen}
     found = catalog(pool(c), repositories, hidden=lambda tag: not all_ and is_content_tag(tag))
     print(reports.document([_json(one) for one in found]) if json else _table(found))

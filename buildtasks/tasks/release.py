@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def images(
     c: Context,
     *,
-    service: Iterable[str] = (),
+    service: Iterable[str] | None = None,
     version: str = "",
-    platform: Iterable[str] = (),
+    platform: Iterable[str] | None = None,
     latest: bool = False,
     no_latest: bool = False,
     force: bool = False,
@@ -33,12 +33,12 @@ def images(
     report: str = "",
 ) -> Report | Plan:
     """Build, test, push and tag every service as one version, or none."""
-    from buildtasks.tasks import _flow
+    from buildtasks.tasks import _flow, _request
 
     output, rule = _flow.Output(json, report), _rule(latest, no_latest)
-    asked = _flow.request(c, service=service, version=version, platform=platform, release=True)
+    asked = _request.request(c, service=service, version=version, platform=platform, release=True)
     how = _flow.options(asked, jobs=jobs, pull=pull, no_cache=no_cache)
-    return _flow.publish(c, asked, _flow.release_plan(asked, latest=rule, force=force), how, output)
+    return _flow.publish(c, asked, _request.release_plan(asked, latest=rule, force=force), how, output)
 
 
 def _rule(latest: bool, no_latest: bool) -> str:

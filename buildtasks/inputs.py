@@ -1,0 +1,201 @@
+"""The inputs of a build: everything that decides what it gives, read from the configuration, Dockerfile and contexts.
+
+Times, owners, values of secrets and labels of the run do not count. What cannot be known is said with `UNKNOWN`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from buildtasks import dockerfile
+from buildtasks.context import Entry, walk
+from buildtasks.errors import ContextError
+from buildtasks.filehash import Changed, Hashes
+from buildtasks.revision import Revision
+from buildtasks.settings import Service, fields
+from buildtasks.settings.services import is_remote
+from buildtasks.version import Version
+
+UNKNOWN = "unknown"
+IMAGE = "docker-image://"
+PINNED = re.compile(r"#[0-9a-f]{40}(?::|$)")
+ATTEMPTS = 3
+DEPENDENCIES = (
+    *("package.json", "package-lock.json", "npm-shrinkwrap.json", "yarn.lock", "pnpm-lock.yaml", "bun.lock*"),
+    *("requirements*.txt", "requirements*.in", "constraints*.txt", "pyproject.toml", "setup.py", "setup.cfg"),
+    *("uv.lock", "poetry.lock", "pdm.lock", "Pipfile", "Pipfile.lock"),
+    *("pom.xml", "*.gradle", "*.gradle.kts", "gradle.properties", "gradle.lockfile", "libs.versions.toml"),
+    *("go.mod", "go.sum", "go.work", "go.work.sum", "Cargo.toml", "Cargo.lock"),
+    *("composer.json", "composer.lock", "Gemfile", "Gemfile.lock", "*.gemspec"),
+)
+
+Listing = list[tuple[str, str]]
+
+
+class Input(NamedTuple):
+    """One input of a build: its kind, its name, and its value; for a file permission bits and content hash."""
+
+    kind: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """All inputs of one service: single ones, and the listing of each local context by its name ("" is the main)."""
+
+    single: tuple[Input, ...]
+    listings: Mapping[str, Listing]
+
+    def unknown(self) -> tuple[str, ...]:
+        """Return what could not be known, in words."""
+        return tuple(f"{one.kind} {one.name}".strip() for one in self.single if one.value == UNKNOWN)
+
+    def flat(self) -> tuple[Input, ...]:
+        """Return every input by itself; a file of a named context has the name in front, as `NAME:path`."""
+        files = (
+            Input("file", f"{name}:{path}" if name else path, value)
+            for name, listing in self.listings.items()
+            for path, value in listing
+        )
+        return (*self.single, *files)
+
+
+def settled(service: Service, version: Version | None, revision: Revision) -> Service:
+    """Return the service with `{version}` and `{revision}` filled into its build arguments.
+
+    Raises:
+        ConfigError: an argument wants a version and there is none.
+    """
+    values = {"revision": revision.commit, **({"version": str(version)} if version else {})}
+    where = f"services.{service.name}.args"
+    return replace(service, args={k: fields.fill(v, f"{where}.{k}", values) for k, v in service.args.items()})
+
+
+def dockerfile_text(service: Service) -> str:
+    """Return the text of a service's Dockerfile; empty when it is in a remote context.
+
+    Raises:
+        ContextError: it cannot be read.
+    """
+    if service.remote:
+        return ""
+    try:
+        return Path(service.dockerfile).read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as error:
+        raise ContextError(f"{service.dockerfile}: {error.strerror}") from error
+
+
+def base_images(service: Service) -> dockerfile.Bases:
+    """Return the images that a service is built from and that are not its needs or named contexts."""
+    found = dockerfile.bases(dockerfile_text(service), args=service.args, named=[*service.needs, *service.contexts])
+    named = [context.removeprefix(IMAGE) for context in service.contexts.values() if context.startswith(IMAGE)]
+    return replace(found, images=tuple(sorted({*found.images, *named})))
+
+
+def gather(
+    service: Service, bases: Mapping[str, str], needs: Mapping[str, str], store: Path | None, *, mode: str = "content"
+) -> Inputs:
+    """Read all inputs of a service.
+
+    `bases` maps base images as written to their digests (missing: not known), `needs` services to their
+    fingerprints; `store` is the folder that remembers hashes of files. In mode `dependencies` only package files of
+    the contexts count.
+
+    Raises:
+        ContextError: a context or the Dockerfile cannot be read.
+    """
+    single = [*_settings(service, mode), *_images(service, bases), *_remote(service)]
+    single += [Input("need", name, needs[name]) for name in service.needs]
+    listings: dict[str, Listing] = {}
+    for name, (root, ignore_of) in _folders(service).items():
+        try:
+            found = listing(root, ignore_of, store)
+            listings[name] = found if mode == "content" else [one for one in found if _is_dependency(one[0])]
+        except Changed as error:
+            single.append(Input("file", f"{error} keeps changing", UNKNOWN))
+    return Inputs(tuple(single), listings)
+
+
+def _settings(service: Service, mode: str) -> Iterator[Input]:
+    text = dockerfile_text(service).encode("utf-8", "surrogateescape")
+    yield Input("dockerfile", "", sha256(text).hexdigest())
+    yield Input("target", "", service.target)
+    yield Input("network", "", service.network)
+    yield from (Input("platform", platform, "") for platform in service.platforms)
+    yield from (Input("arg", name, value) for name, value in service.args.items())
+    yield from (Input("label", name, value) for name, value in service.labels.items())
+    if mode != "content":
+        yield Input("mode", "", mode)
+
+
+def _images(service: Service, digests: Mapping[str, str]) -> Iterator[Input]:
+    found = base_images(service)
+    yield from (Input("base", image, digests.get(image) or UNKNOWN) for image in found.images)
+    yield from (Input("base", image, UNKNOWN) for image in found.unresolved)
+
+
+def _remote(service: Service) -> Iterator[Input]:
+    for name, context in {"": service.context, **service.contexts}.items():
+        if context.startswith(IMAGE):
+            yield Input("context", name, context)
+        elif _is_address(context):
+            yield Input("context", name or context, context if PINNED.search(context) else UNKNOWN)
+
+
+def _folders(service: Service) -> dict[str, tuple[Path, Path | None]]:
+    found: dict[str, tuple[Path, Path | None]] = {}
+    if not service.remote:
+        found[""] = Path(service.context), Path(service.dockerfile)
+    for name, context in service.contexts.items():
+        if not _is_address(context):
+            found[name] = Path(context), None
+    return found
+
+
+def _is_address(context: str) -> bool:
+    return is_remote(context) or "://" in context
+
+
+def _is_dependency(path: str) -> bool:
+    name = path.rpartition("/")[2]
+    return any(fnmatchcase(name, pattern) for pattern in DEPENDENCIES)
+
+
+def listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
+    """Return path and value of each entry of a context, in the order of the walk.
+
+    A file has `file <mode> <sha256>`, a folder `dir <mode>`, a symbolic link `symlink <target>`, anything else its
+    kind, mode and device numbers. The mode is four octal digits without write for group and others, so that umask
+    022 and 002 agree.
+
+    Raises:
+        Changed: a file kept changing while it was read, several times over.
+        ContextError: something cannot be read.
+    """
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(Changed):
+            return _listing(root, ignore_of, store)
+    return _listing(root, ignore_of, store)
+
+
+def _listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
+    hashes = Hashes(root, store)
+    found = [(entry.path, _value(entry, hashes)) for entry in walk(root, dockerfile=ignore_of)]
+    hashes.save()
+    return found
+
+
+def _value(entry: Entry, hashes: Hashes) -> str:
+    if entry.kind == "file":
+        return f"file {entry.mode & 0o7755:04o} {hashes.of(entry)}"
+    if entry.kind == "symlink":
+        return f"symlink {entry.target}"
+    return f"{entry.kind} {entry.mode & 0o7755:04o}" + (f" {entry.target}" if entry.target else "")
