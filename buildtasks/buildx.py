@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 from invoke.context import Context
 
 from buildtasks import shell
-from buildtasks.errors import EngineError
+from buildtasks.errors import ConfigError, EngineError
 from buildtasks.reference import Reference
 from buildtasks.settings import Service
 
@@ -117,6 +117,22 @@ def platform(c: Context) -> str:
         said = (answer.stderr.strip() or "no answer").splitlines()[-1]
         raise EngineError(f"the Docker daemon does not answer: {said}")
     return answer.stdout.strip()
+
+
+def check_platforms(c: Context, builder: str, wanted: Iterable[str]) -> None:
+    """Make sure that the builder can run programs of the wanted platforms.
+
+    Raises:
+        ConfigError: it lacks one; says what it has.
+        EngineError: the builder does not exist or does not answer.
+    """
+    answer = shell.read(c, ["docker", "buildx", "inspect", *([builder] if builder else [])])
+    if not answer.ok:
+        raise EngineError(f"docker buildx inspect {builder}: {answer.stderr.strip().splitlines()[-1]}")
+    known = {word.strip(" *") for line in re.findall(r"Platforms:(.*)", answer.stdout) for word in line.split(",")}
+    lacking = sorted(set(wanted) - known - {one.rpartition("/v")[0] for one in known})
+    if lacking:
+        raise ConfigError(f"the builder cannot run {', '.join(lacking)}: it has {', '.join(sorted(known))}")
 
 
 def current_step(line: str) -> str | None:

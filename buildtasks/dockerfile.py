@@ -49,6 +49,15 @@ def bases(text: str, *, args: Mapping[str, str], named: Iterable[str] = ()) -> B
     )
 
 
+def runs_on_target(text: str) -> bool:
+    """Tell whether a RUN may need the platform that is built for; cross-building Dockerfiles run on their own."""
+    steps = list(instructions(text))
+    crossing = any(
+        step.name == "FROM" and "--platform=$" in step.rest and "BUILDPLATFORM" in step.rest for step in steps
+    )
+    return not crossing and any(step.name == "RUN" for step in steps)
+
+
 def instructions(text: str) -> Iterator[Instruction]:
     """Yield the instructions of a Dockerfile; here-documents are passed over."""
     escape = directives(text).get("escape", "\\")

@@ -76,7 +76,7 @@ def test_matcher_table() -> None:
         except ConfigError:
             assert case["error"], case
         else:
-            assert answer == case["matched"] and not case["error"], case
+            assert (answer, None) == (case["matched"], case["error"]), case
 
 
 def test_tree_table(tmp_path: Path) -> None:
@@ -123,14 +123,14 @@ RULES = {
     "one level": ("*/*\n!*/lib", "a.py docs/ src/ src/lib/ src/lib/x.c src/lib/x.o"),
     "class": ("*/[am]*\nsrc/*/", "a.py docs/ docs/b.md src/"),
     "negated class": ("[^s]*\nsrc/lib\nsrc/test", "src/ src/main.c"),
-    "question marks": ("????\nsrc", "docs/ docs/a.md docs/b.md"),
+    "question marks": ("a???\nsrc", "docs/ docs/a.md docs/b.md"),
     "any depth, between": ("src/**/*.c\ndocs\na.py", "src/ src/lib/ src/lib/x.o src/test/"),
     "only a comment": (
         "#src\n\n  \n",
         "a.py docs/ docs/a.md docs/b.md src/ src/lib/ src/lib/x.c src/lib/x.o src/main.c src/test/ src/test/t.c",
     ),
     "bar is an alternative": ("x*|docs\nsrc", "a.py"),
-    "braces repeat": ("?{4}\nsrc", "docs/ docs/a.md docs/b.md"),
+    "braces repeat": ("[c-s]{4}\nsrc", "a.py"),
 }
 
 
@@ -167,7 +167,7 @@ def test_refused(patterns: str, line: int) -> None:
 
 @pytest.mark.parametrize(
     "patterns",
-    ["*\n[b-a]", "![b-a]", "a*b*[\n" * 0 + "*\n*a*[", "b" * 65535, "é\na\tb", "*a*[x-]", "#[", "a]"],
+    ["*\n[b-a]", "![b-a]", "*\n*a*[", "b" * 65535, "é\na\tb", "*a*[x-]", "#[", "a]"],
     ids=[
         "never asked",
         "nothing to bring back",
@@ -217,7 +217,7 @@ def test_clean(path: str, cleaned: str) -> None:
         (r"^a|b$", "xb", "xa"),
         (r"^[]a-]$", "]", "b"),
         (r"^(.*/)?x$", "a/b/x", "ax"),
-        (r"^[a&&b||c--d~~[]$", "&", "e"),
+        (r"^[a&&b||+--d~~[]$", "~", "e"),
         (r"^\a\f\t\n\r\v$", "\a\f\t\n\r\v", ""),
         (r"^a\b.$", "a-", "ab"),
     ],
@@ -340,16 +340,29 @@ def test_newlines_stop_double_stars(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
 def test_locale_does_not_matter(tmp_path: Path, locale: str) -> None:
-    root = grow(tmp_path / "context", "é/x", "é/y", "\udcff -> é", "z", ignore="é/x\n[\ufffd]*z\n?")
-    code = "import sys; from pathlib import Path; from buildtasks.context import *\nroot = Path(sys.argv[1])\n"
-    code += "print([(ascii(e.path), ascii(e.target), open(location(root, e.path)).read() if e.kind == 'file' else '')"
-    code += " for e in walk(root)][1:])"
-    env = {**os.environ, "LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": os.getcwd()}
-    done = subprocess.run([sys.executable, "-c", code, root], env=env, capture_output=True, text=True, check=True)
-    expected = [("é", None), ("é/y", None), ("\udcff", "é")]
-    assert eval(done.stdout) == [
-        (ascii(p), ascii(t), p if False else "") if p != "é/y" else (ascii(p), ascii(t), "é/y") for p, t in expected
+    root = grow(tmp_path / "context", "é/x", "é/y", "\udcff -> é", "a\udcff", "z", ignore="é/x\n*\ufffdz\n")
+    code = """if True:
+        import sys
+        from pathlib import Path
+        from buildtasks.context import location, walk
+        root = Path(sys.argv[1])
+        for entry in walk(root):
+            text = open(location(root, entry.path), "rb").read() if entry.kind == "file" else None
+            print(ascii((entry, text)))
+    """
+    env = {
+        **os.environ,
+        "LC_ALL": locale,
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run([sys.executable, "-c", code, root], env=env, capture_output=True, text=True, check=False)
+    assert not done.stderr
+    opened = [
+        (e, Path(os.fsdecode(location(root, e.path))).read_bytes() if e.kind == "file" else None) for e in walk(root)
     ]
+    assert done.stdout.splitlines() == [ascii(row) for row in opened]
 
 
 def test_context_is_no_folder(tmp_path: Path) -> None:
@@ -415,7 +428,8 @@ def test_ignore_file_that_cannot_be_read(tmp_path: Path) -> None:
         ("*", ""),
         ("*\n!**/*.c", "docs src src/lib src/test"),
         ("*\n!src/lib/x.c", "src src/lib"),
-        ("*\n!src/l*", "src"),
+        ("*\n!src/l*", "src src/lib"),
+        ("*\n!src/x*", "src"),
         ("*\n!src/*", "src src/lib src/test"),
         ("src\n!src/lib/*.c", "docs src src/lib"),
         ("src\n!docs/a.md", "docs"),
@@ -426,7 +440,12 @@ def test_what_is_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patter
     root = grow(tmp_path / "context", *TREE, ignore=patterns)
     seen: list[str] = []
     scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: seen.append(os.path.relpath(path, root)) or scandir(path))
+
+    def noting(path: str) -> object:
+        seen.append(os.path.relpath(path, root))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", noting)
     list(paths(root))
     assert seen[1:] == entered.split()
 

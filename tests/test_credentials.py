@@ -56,7 +56,7 @@ class Home:
         lines = ["#!/bin/sh", "server=$(cat)", f'echo "$1 $server" >> {shlex.quote(str(self.asked_file(name)))}']
         for server, answer in (answers or {}).items():
             told = answer.get("$fail")
-            say = f"echo {shlex.quote(told or json.dumps(answer))}; exit {1 if told else 0}"
+            say = f"printf %s {shlex.quote(told or json.dumps(answer))}; exit {1 if told else 0}"
             lines.append(f'if [ "$server" = {shlex.quote(server)} ]; then {say}; fi')
         lines.append("echo 'credentials not found in native keychain'; exit 1")
         program = self.bin / f"docker-credential-{name}"

@@ -756,3 +756,17 @@ def test_a_server_that_hangs_is_an_error() -> None:
         with pytest.raises(RegistryError, match="no answer in time"):
             transport.send(Call("GET", f"{server.url}/x?secret=1", seconds=0.05))
     assert len(server.asked) == 5
+
+
+def test_a_proxy_of_the_environment_is_used_but_not_for_this_machine(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faults.serve(lambda _asked: page(["x"])) as proxy:
+        for name in ("HTTP_PROXY", "http_proxy"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("NO_PROXY", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+        far = Registry("registry.example", transport=Transport(clock=Ticking().clock), plain_http=True)
+        assert far.tags(Repository("registry.example", "a")) == ("x",)
+        assert Registry(place.repository.registry).tags(place.repository) == ()
+    assert proxy.lines() == ["GET http://registry.example/v2/a/tags/list"]

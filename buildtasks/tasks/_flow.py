@@ -8,6 +8,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
+from buildtasks import bake as bakefile
 from buildtasks import buildx, fingerprint, pipeline, progress, record, shell, verify
 from buildtasks import publish as publishing
 from buildtasks import report as reports
@@ -19,19 +20,33 @@ from buildtasks.settings import fields
 from buildtasks.tasks._request import Request, tell
 
 
-def options(asked: Request, *, jobs: str, pull: bool, no_cache: bool) -> pipeline.Options:
+def options(asked: Request, *, jobs: str, pull: bool = False, no_cache: bool = False) -> pipeline.Options:
     """Return how to build: flags win over the configuration."""
     wanted = fields.count(jobs, "--jobs") if jobs else asked.project.jobs
     return pipeline.Options(jobs=wanted, pull=pull, no_cache=no_cache)
 
 
-def build_only(c: Context, asked: Request, decided: Plan, how: pipeline.Options, output: Output) -> Report | Plan:
-    """Bring the images of a plan into the engine and report; in a dry run tell the plan."""
+def build_only(
+    c: Context, asked: Request, decided: Plan, how: pipeline.Options, output: Output, *, test: bool = False
+) -> Report | Plan:
+    """Bring the images of a plan into the engine, test them when asked, and report; in a dry run tell the plan."""
     if shell.dry(c):
         return output.plan(decided)
     results = _build(c, asked, decided, how)
     failed = (*_failures(results), *pipeline.pull(c, decided, jobs=how.jobs))
+    if test and not failed:
+        failed = verify.tested(c, decided.steps, jobs=how.jobs)
     return output.report(reports.made(decided, results, failed=failed))
+
+
+def bake(asked: Request, decided: Plan) -> Plan:
+    """Print a plan as a bake file, and tell the permissions that bake will want."""
+    root = asked.project.root
+    print(reports.document(bakefile.document(decided, root)))
+    allowed = bakefile.permissions(asked.services, root)
+    if allowed:
+        tell(f"contexts outside the project: docker buildx bake -f FILE {' '.join(allowed)}")
+    return decided
 
 
 def publish(c: Context, asked: Request, decided: Plan, how: pipeline.Options, output: Output) -> Report | Plan:

@@ -12,8 +12,8 @@ from pathlib import Path
 import platformdirs
 from invoke.context import Context
 
-from buildtasks import bases, buildx, engine, fingerprint, inputs, record, revision, settings, shell
-from buildtasks.errors import RegistryError
+from buildtasks import bases, buildx, dockerfile, engine, fingerprint, inputs, record, revision, settings, shell
+from buildtasks.errors import Refused, RegistryError
 from buildtasks.fingerprint import Fingerprint
 from buildtasks.image import Known
 from buildtasks.inputs import Inputs
@@ -73,9 +73,19 @@ def request(
     chosen = with_needs(project.services, settings.selected(project, service or ()))
     placed = _placed(c, chosen, tuple(platform or ()))
     services = tuple(inputs.settled(one, wanted, now) for one in placed)
-    digests, store = _bases(c, project, services, registries), _store()
-    found = fingerprint.of(services, digests, store, mode=project.fingerprint)
-    return Request(project, services, wanted, now, digests, found, registries, store)
+    digests, remembered = _bases(c, project, services, registries), store()
+    found = fingerprint.of(services, digests, remembered, mode=project.fingerprint)
+    return Request(project, services, wanted, now, digests, found, registries, remembered)
+
+
+def refuse_stale(asked: Request, *, allowed: bool) -> None:
+    """Refuse a release whose images may be stale, since only package files decide what is built.
+
+    Raises:
+        Refused: the project says so, and no flag allows it.
+    """
+    if asked.project.fingerprint == "dependencies" and not allowed:
+        raise Refused("fingerprint: dependencies can leave changed files out of an image: release with --allow-stale")
 
 
 def _version(project: Project, text: str, release: bool) -> Version | None:
@@ -100,7 +110,8 @@ def _bases(c: Context, project: Project, services: Sequence[Service], registries
     return {base.image: base.digest for base in found}
 
 
-def _store() -> Path:
+def store() -> Path:
+    """Return the folder that remembers hashes of files between runs."""
     return Path(platformdirs.user_cache_dir("buildtasks")) / "hashes"
 
 
@@ -129,6 +140,7 @@ def local_plan(c: Context, asked: Request, *, force: bool) -> Plan:
         remote={} if force else _remote(asked, lacking),
         force=force,
     )
+    _check_platforms(c, asked, plan)
     return explained(asked, plan, {name: _latest(known) for name, known in local.items()})
 
 
@@ -141,19 +153,19 @@ def _remote(asked: Request, services: Iterable[Service]) -> Mapping[str, Known]:
         return {}
 
 
-def release_plan(asked: Request, *, latest: str, force: bool) -> Plan:
+def release_plan(c: Context, asked: Request, *, latest: str, force: bool) -> Plan:
     """Plan a release: the version of every service, and `latest` by the given rule, else by the project's."""
     assert asked.version is not None
     known = known_in_registry(asked, (as_tag(asked.version), "latest"))
     wanted = release_tags(asked.version, latest=latest or asked.project.latest, known=known.values())
-    return _published_plan(asked, wanted, known, force=force)
+    return _published_plan(c, asked, wanted, known, force=force)
 
 
-def push_plan(asked: Request, *, latest: bool, force: bool) -> Plan:
+def push_plan(c: Context, asked: Request, *, latest: bool, force: bool) -> Plan:
     """Plan a push: the version when there is one, else the commit; `latest` only when asked for."""
     moving = ("latest",) if latest else ()
     wanted = Wanted((as_tag(asked.version),), moving) if asked.version else revision_tags(asked.revision, moving)
-    return _published_plan(asked, wanted, known_in_registry(asked, (*wanted.permanent, "latest")), force=force)
+    return _published_plan(c, asked, wanted, known_in_registry(asked, (*wanted.permanent, "latest")), force=force)
 
 
 def known_in_registry(asked: Request, tags: Iterable[str]) -> dict[str, Known]:
@@ -164,7 +176,7 @@ def known_in_registry(asked: Request, tags: Iterable[str]) -> dict[str, Known]:
     )
 
 
-def _published_plan(asked: Request, wanted: Wanted, known: Mapping[str, Known], *, force: bool) -> Plan:
+def _published_plan(c: Context, asked: Request, wanted: Wanted, known: Mapping[str, Known], *, force: bool) -> Plan:
     plan = make(
         asked.services,
         wanted,
@@ -174,7 +186,20 @@ def _published_plan(asked: Request, wanted: Wanted, known: Mapping[str, Known], 
         known=known,
         force=force,
     )
+    _check_platforms(c, asked, plan)
     return explained(asked, plan, {name: _latest(one) for name, one in known.items()})
+
+
+def _check_platforms(c: Context, asked: Request, plan: Plan) -> None:
+    """Refuse platforms that the builder cannot run, where the Dockerfile has something to run on them."""
+    wanted = {one for step in plan.to_build() if runs_on_target(step.service) for one in step.service.platforms}
+    if wanted and wanted != {buildx.platform(c)}:
+        buildx.check_platforms(c, asked.project.builder, wanted)
+
+
+def runs_on_target(service: Service) -> bool:
+    """Tell whether a build runs programs of the platform that it builds for."""
+    return not service.remote and dockerfile.runs_on_target(inputs.dockerfile_text(service))
 
 
 def _latest(known: Known) -> str | None:

@@ -36,7 +36,7 @@ def images(
     output = _flow.Output(json, report)
     asked = _request.request(c, service=service, version=version, platform=platform)
     how = _flow.options(asked, jobs=jobs, pull=pull, no_cache=no_cache)
-    return _flow.publish(c, asked, _request.push_plan(asked, latest=latest, force=force), how, output)
+    return _flow.publish(c, asked, _request.push_plan(c, asked, latest=latest, force=force), how, output)
 
 
 ns = namespace(images)

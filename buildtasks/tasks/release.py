@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from buildtasks.report import Report
 
 
-@task(iterable=["service", "platform"], help=helps(*BUILD, "latest", "no_latest"))
+@task(
+    iterable=["service", "platform"],
+    help=helps(
+        *BUILD,
+        "latest",
+        "no_latest",
+        allow_stale="Release although only package files decided what to build (fingerprint: dependencies).",
+    ),
+)
 def images(
     c: Context,
     *,
@@ -29,6 +37,7 @@ def images(
     no_cache: bool = False,
     pull: bool = False,
     jobs: str = "",
+    allow_stale: bool = False,
     json: bool = False,
     report: str = "",
 ) -> Report | Plan:
@@ -37,8 +46,9 @@ def images(
 
     output, rule = _flow.Output(json, report), _rule(latest, no_latest)
     asked = _request.request(c, service=service, version=version, platform=platform, release=True)
+    _request.refuse_stale(asked, allowed=allow_stale)
     how = _flow.options(asked, jobs=jobs, pull=pull, no_cache=no_cache)
-    return _flow.publish(c, asked, _request.release_plan(asked, latest=rule, force=force), how, output)
+    return _flow.publish(c, asked, _request.release_plan(c, asked, latest=rule, force=force), how, output)
 
 
 def _rule(latest: bool, no_latest: bool) -> str:

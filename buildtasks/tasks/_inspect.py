@@ -1,0 +1,156 @@
+"""Answers about one service: what changed since its image was built, and what its context holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+
+from buildtasks import engine, record, settings
+from buildtasks import report as reports
+from buildtasks.context import Entry, walk
+from buildtasks.context.summary import Weight, advice, heaviest_files, heaviest_folders, total
+from buildtasks.errors import BuildtasksError, ConfigError, RegistryError
+from buildtasks.filehash import Hashes
+from buildtasks.record import Difference
+from buildtasks.reference import Reference
+from buildtasks.registry.published import look
+from buildtasks.settings import Service
+from buildtasks.tasks._request import Request, recorded, request, store, tell
+
+MOST = 10
+
+
+def explain(c: Context, name: str, version: str, *, as_json: bool) -> tuple[Difference, ...]:
+    """Print and return the inputs of a service that differ from those of the image that is there now.
+
+    Raises:
+        ConfigError: no service is named.
+        BuildtasksError: nothing records what that image was built from.
+    """
+    asked = request(c, service=[_one(c, name).name], version=version)
+    service = next(one for one in asked.services if one.name == name)
+    against, was = _now(c, asked, service)
+    found = _differences(asked, service, against, was)
+    if as_json:
+        print(reports.document(_explained(asked, service, against, found)))
+    else:
+        print(_told(service, against, found))
+    return found
+
+
+def _one(c: Context, name: str) -> Service:
+    project = settings.load(c)
+    known = ", ".join(service.name for service in project.services)
+    if not name:
+        raise ConfigError(f"--service is missing: which one? (known: {known})")
+    return settings.selected(project, [name])[0]
+
+
+def _now(c: Context, asked: Request, service: Service) -> tuple[Reference | None, str | None]:
+    """Return the image that is there now and its fingerprint: `latest` in the registry, else in the engine."""
+    latest = service.repository.tag("latest")
+    try:
+        found = look(asked.registries, latest)
+    except RegistryError as error:
+        tell(f"{str(error).splitlines()[0]}; comparing with the engine")
+        found = None
+    if found:
+        return latest, found.fingerprint
+    with engine.connected(c) as client:
+        images = engine.images(client, [service])
+    return (latest, images[0].fingerprint) if images else (None, None)
+
+
+def _differences(
+    asked: Request, service: Service, against: Reference | None, was: str | None
+) -> tuple[Difference, ...]:
+    if against is None:
+        return ()
+    if was == asked.fingerprints[service.name].value:
+        return ()
+    old = recorded(asked, service, was) if was else None
+    if old is None:
+        raise BuildtasksError(f"{against} has no record of its inputs: it was not built by these tasks")
+    return record.compare(old.inputs, asked.inputs(service).flat())
+
+
+def _explained(
+    asked: Request, service: Service, against: Reference | None, found: Sequence[Difference]
+) -> dict[str, Any]:
+    return {
+        "service": service.name,
+        "fingerprint": asked.fingerprints[service.name].value,
+        "against": str(against) if against else None,
+        "changed": [{"input": one.kind, "name": one.name, "was": one.was, "is": one.now} for one in found],
+    }
+
+
+def _told(service: Service, against: Reference | None, found: Sequence[Difference]) -> str:
+    if against is None:
+        return f"{service.name}: nothing is published or built yet"
+    if not found:
+        return f"{service.name}: built from the same inputs as {against}"
+    rows = [(_verb(one), one.kind, one.name or "-", one.was or "-", one.now or "-") for one in found]
+    head = f"{service.name}: {len(found)} input{'s differ' if len(found) > 1 else ' differs'} from {against}"
+    return f"{head}\n{reports.table(('what', 'input', 'name', 'was', 'is'), rows)}"
+
+
+def _verb(one: Difference) -> str:
+    return "added" if one.was is None else "removed" if one.now is None else "changed"
+
+
+def context(c: Context, name: str, *, as_json: bool) -> tuple[Entry, ...]:
+    """Print and return what is sent to the builder for a service.
+
+    Raises:
+        ConfigError: no service is named, or its context is not on this machine.
+    """
+    service = _one(c, name)
+    if service.remote:
+        raise ConfigError(f"{name}: its context is {service.context}; only a folder can be listed")
+    root = Path(service.context)
+    entries = tuple(walk(root, dockerfile=Path(service.dockerfile)))
+    print(reports.document(_listed(service, root, entries)) if as_json else _weighed(service, entries))
+    return entries
+
+
+def _listed(service: Service, root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
+    hashes, sent = Hashes(root, store()), total(entries)
+    listed = [_entry(one, hashes.of(one) if one.kind == "file" else None) for one in entries]
+    hashes.save()
+    return {
+        "service": service.name,
+        "root": str(root),
+        "dockerfile": service.dockerfile,
+        "files": sent.files,
+        "bytes": sent.bytes,
+        "entries": listed,
+    }
+
+
+def _entry(one: Entry, sha256: str | None) -> dict[str, Any]:
+    return {
+        "path": one.path,
+        "kind": one.kind,
+        "mode": f"{one.mode:04o}",
+        "size": one.size,
+        "sha256": sha256,
+        "target": one.target,
+    }
+
+
+def _weighed(service: Service, entries: Sequence[Entry]) -> str:
+    sent = total(entries)
+    parts = [f"{service.name}: {sent.files} files, {reports.size(sent.bytes)}"]
+    parts += _weights("folder", heaviest_folders(entries, MOST))
+    parts += _weights("file", heaviest_files(entries, MOST))
+    parts += _weights("line for .dockerignore", advice(entries))
+    return "\n\n".join(parts)
+
+
+def _weights(head: str, weights: Sequence[Weight]) -> list[str]:
+    rows = [(one.name, str(one.files), reports.size(one.bytes)) for one in weights]
+    return [reports.table((head, "files", "size"), rows)] if rows else []
