@@ -1,21 +1,29 @@
 """Which images a Dockerfile is built from. Pure: text and build arguments in, references out.
 
-Follows the Dockerfile reference (https://docs.docker.com/reference/dockerfile/): parser directives, continued lines,
-comments, here-documents, `ARG` before `FROM`, stages, `COPY --from`, `RUN --mount=from=`. What cannot be resolved
-from the text and the arguments is said, not guessed.
+Follows the Dockerfile reference (https://docs.docker.com/reference/dockerfile/) and, where that is silent, BuildKit's
+parser (https://github.com/moby/buildkit/tree/master/frontend/dockerfile): parser directives, continued lines, comments,
+here-documents, `ARG` before `FROM`, stages, `COPY --from`, `RUN --mount=from=`. What cannot be resolved from the text
+and the arguments is said, not guessed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
-DIRECTIVE = re.compile(r"#\s*(\w+)\s*=\s*(.+?)\s*$")
-HEREDOC = re.compile(r"<<(-?)(['\"]?)([A-Za-z0-9_.]+)\2")
-PLACE = re.compile(r"\\\$|\$(\w+)|\$\{(\w+)(?:(:?[-+])([^}]*))?\}")
-FROM_FLAG = re.compile(r"--from=(\S+)")
-MOUNT_FROM = re.compile(r"--mount=(\S+)")
+from buildtasks.errors import InvalidReference
+from buildtasks.expand import expand, unquoted, words
+from buildtasks.reference import Reference
+
+DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$")
+KNOWN_DIRECTIVES = frozenset(("syntax", "escape", "check"))
+HEREDOC = re.compile(r"\d*<<(-?)([^<]+)")
+BLANKS = re.compile(r"[ \t\v\f\r]+")
+# Known without ARG in FROM; BuildKit takes them from the platforms of the run.
+PLATFORM_ARGS = tuple(side + part for side in ("BUILD", "TARGET") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +36,16 @@ class Bases:
 
 @dataclass(frozen=True, slots=True)
 class Instruction:
-    """One instruction: its name in upper case and the rest, with continued lines joined."""
+    """One instruction: its name in upper case, its `--` flags without quotes, and the rest, continued lines joined."""
 
     name: str
+    flags: tuple[str, ...]
     rest: str
+
+    def values(self, flag: str) -> list[str]:
+        """Return the values of a flag that may be given several times."""
+        found = (word.partition("=") for word in self.flags)
+        return [value for name, _, value in found if name == f"--{flag}"]
 
 
 def bases(text: str, *, args: Mapping[str, str], named: Iterable[str] = ()) -> Bases:
@@ -39,13 +53,14 @@ def bases(text: str, *, args: Mapping[str, str], named: Iterable[str] = ()) -> B
 
     `args` are build arguments, `named` the named contexts, which stand in front of images of their names.
     """
-    steps = list(instructions(text))
-    words = [*_syntax(text), *_froms(steps, args), *_copies(steps)]
-    stages = {name.lower() for name in _stage_names(steps)} | {"scratch"} | {name.lower() for name in named}
-    outside = {word for word in words if word.lower() not in stages and not word.isdigit()}
+    steps, escape = list(instructions(text)), _escape(text)
+    contexts = {_plain(name) for name in named}
+    found = [*_froms(steps, args, escape), *((word, word) for word in _copies(steps))]
+    outside = {(word, image) for word, image in found if image is None or _plain(image) not in contexts}
+    syntax = _syntax(text, args)
     return Bases(
-        images=tuple(sorted(word for word in outside if "$" not in word)),
-        unresolved=tuple(sorted(word for word in outside if "$" in word)),
+        images=tuple(sorted({image for _, image in outside if image} | syntax)),
+        unresolved=tuple(sorted({word for word, image in outside if not image})),
     )
 
 
@@ -53,37 +68,70 @@ def runs_on_target(text: str) -> bool:
     """Tell whether a RUN may need the platform that is built for; cross-building Dockerfiles run on their own."""
     steps = list(instructions(text))
     crossing = any(
-        step.name == "FROM" and "--platform=$" in step.rest and "BUILDPLATFORM" in step.rest for step in steps
+        "$" in value and "BUILDPLATFORM" in value
+        for step in steps
+        if step.name == "FROM"
+        for value in step.values("platform")
     )
     return not crossing and any(step.name == "RUN" for step in steps)
 
 
 def instructions(text: str) -> Iterator[Instruction]:
     """Yield the instructions of a Dockerfile; here-documents are passed over."""
-    escape = directives(text).get("escape", "\\")
-    lines = iter(text.removeprefix("\ufeff").splitlines())
+    escape = _escape(text)
+    # Only a line feed ends a line here: str.splitlines knows nine other characters.
+    lines = iter(text.removeprefix("\ufeff").split("\n"))
     for line in lines:
-        whole = _whole(line, lines, escape)
-        name, _, rest = whole.strip().partition(" ")
-        if not name or name.startswith("#"):
+        name, rest = _split(_whole(line, lines, escape))
+        if not name:
             continue
-        for dash, _, word in HEREDOC.findall(rest) if name.upper() in ("RUN", "COPY", "ADD") else ():
-            _pass_over(lines, word, bool(dash))
-        yield Instruction(name.upper(), rest.strip())
+        inner, inside = _split(rest) if name == "ONBUILD" else (name, rest)
+        for word, tabs in _heredocs(inside, escape) if inner in ("RUN", "COPY", "ADD") else ():
+            _pass_over(lines, word, tabs)
+        flags = tuple(takewhile(lambda word: word.startswith("--") and word != "--", words(rest, escape)))
+        yield Instruction(name, tuple(unquoted(flag, escape) for flag in flags), rest)
+
+
+def _split(line: str) -> tuple[str, str]:
+    name, *rest = BLANKS.split(line.strip(), maxsplit=1)
+    return name.upper(), "".join(rest)
 
 
 def _whole(line: str, lines: Iterator[str], escape: str) -> str:
     """Join a line with those that continue it; comments and empty lines between them do not count."""
     if line.lstrip().startswith("#"):
         return ""
-    whole = line.rstrip()
-    while whole.endswith(escape):
+    # An escape that is itself escaped continues nothing.
+    continued = re.compile(rf"(?:^|(?<=[^{re.escape(escape)}])){re.escape(escape)}[ \t\r]*$")
+    whole, more = continued.subn("", line.lstrip())
+    while more:
         following = next(lines, None)
         if following is None:
-            return whole[:-1]
+            break
         if following.strip() and not following.lstrip().startswith("#"):
-            whole = whole[:-1] + " " + following.strip()
-    return whole.replace("\t", " ")
+            following, more = continued.subn("", following)
+            whole += following
+    return whole
+
+
+def _heredocs(rest: str, escape: str) -> Iterator[tuple[str, bool]]:
+    """Yield the end word of each here-document that a line begins, and whether tabs in front of it do not count."""
+    if _is_json(rest, escape):
+        return
+    for word in words(rest, escape):
+        found = HEREDOC.fullmatch(word)
+        if found:
+            yield unquoted(found.group(2), escape), bool(found.group(1))
+
+
+def _is_json(rest: str, escape: str) -> bool:
+    command = rest
+    for flag in takewhile(lambda word: word.startswith("--"), words(rest, escape)):
+        command = command.lstrip()[len(flag) :]
+    try:
+        return isinstance(json.loads(command), list)
+    except ValueError:
+        return False
 
 
 def _pass_over(lines: Iterator[str], word: str, tabs: bool) -> None:
@@ -95,79 +143,76 @@ def _pass_over(lines: Iterator[str], word: str, tabs: bool) -> None:
 def directives(text: str) -> dict[str, str]:
     """Return the parser directives (`# syntax=`, `# escape=`) at the top of a Dockerfile."""
     found: dict[str, str] = {}
-    for line in text.removeprefix("\ufeff").splitlines():
-        match = DIRECTIVE.match(line.strip())
-        if not match or match.group(1).lower() in found:
+    for line in text.removeprefix("\ufeff").split("\n"):
+        match = DIRECTIVE.match(line)
+        name = match.group(1).lower() if match else ""
+        if not match or name not in KNOWN_DIRECTIVES or name in found:
             break
-        found[match.group(1).lower()] = match.group(2)
+        found[name] = match.group(2)
     return found
 
 
-def _syntax(text: str) -> list[str]:
-    frontend = directives(text).get("syntax", "").split()
-    return frontend[:1]
+def _escape(text: str) -> str:
+    return "`" if directives(text).get("escape") == "`" else "\\"
 
 
-def _froms(steps: Iterable[Instruction], given: Mapping[str, str]) -> Iterator[str]:
-    scope: dict[str, str] = {}
-    started = False
+def _syntax(text: str, args: Mapping[str, str]) -> set[str]:
+    """Return the image of the frontend that reads the Dockerfile; a build argument wins over the first line."""
+    return set((args.get("BUILDKIT_SYNTAX") or directives(text).get("syntax", "")).split()[:1])
+
+
+def _froms(steps: Iterable[Instruction], given: Mapping[str, str], escape: str) -> Iterator[tuple[str, str | None]]:
+    """Yield what FROM names besides stages above it: the word, and what it expands to where that is known."""
+    scope: dict[str, str | None] = {name: given.get(name) for name in PLATFORM_ARGS}
+    stages = {"scratch"}
     for step in steps:
+        if step.name == "ARG" and len(stages) == 1:
+            scope |= _arguments(step.rest, given, scope, escape)
         if step.name == "FROM":
-            started = True
-            words = [word for word in step.rest.split() if not word.startswith("--")]
-            if words:
-                yield expand(words[0], scope)
-        elif step.name == "ARG" and not started:
-            scope |= _arguments(step.rest, given, scope)
+            parts = words(step.rest, escape)[len(step.flags) :]
+            word = parts[0] if parts else ""
+            image = expand(word, scope, escape)
+            if word and (image or "").lower() not in stages:
+                yield word, image
+            stages.add(parts[2].lower() if len(parts) == 3 else f"#{len(stages)}")
 
 
-def _arguments(rest: str, given: Mapping[str, str], scope: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word in rest.split():
+def _arguments(
+    rest: str, given: Mapping[str, str], scope: Mapping[str, str | None], escape: str
+) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for word in words(rest, escape):
         name, equals, default = word.partition("=")
         if name in given:
             found[name] = given[name]
         elif equals:
-            found[name] = expand(default.strip("\"'"), {**scope, **found})
+            found[name] = expand(default, {**scope, **found}, escape)
     return found
 
 
-def expand(word: str, scope: Mapping[str, str]) -> str:
-    """Expand `$X`, `${X}`, `${X:-word}`, `${X-word}`, `${X:+word}` and `${X+word}`; what is not known stays."""
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1) or match.group(2)
-        if name is None:
-            return match.group(0)
-        operator, alternative, known = match.group(3), match.group(4) or "", scope.get(name)
-        there = bool(known) if operator and operator.startswith(":") else known is not None
-        if operator and operator.endswith("+"):
-            return expand(alternative, scope) if there else ""
-        if there:
-            return str(known)
-        return expand(alternative, scope) if operator else match.group(0)
-
-    return PLACE.sub(value, word.strip("\"'"))
-
-
-def _stage_names(steps: Iterable[Instruction]) -> Iterator[str]:
-    for step in steps:
-        words = step.rest.split()
-        if step.name == "FROM" and len(words) >= 3 and words[-2].upper() == "AS":
-            yield words[-1]
-
-
 def _copies(steps: Iterable[Instruction]) -> Iterator[str]:
+    """Yield the images that COPY and RUN take files from; a stage is known by its name or its number."""
+    stages = {"scratch"}
     for step in steps:
-        if step.name in ("COPY", "ADD"):
-            yield from FROM_FLAG.findall(_flags(step.rest))
+        parts = step.rest.split()
+        if step.name == "FROM" and len(parts) >= 3 and parts[-2].upper() == "AS":
+            stages.add(parts[-1].lower())
+        sources = step.values("from") if step.name == "COPY" else []
         if step.name == "RUN":
-            for mount in MOUNT_FROM.findall(_flags(step.rest)):
-                yield from (part[5:] for part in mount.split(",") if part.startswith("from="))
+            sources = [source for mount in step.values("mount") for source in _mounted(mount)]
+        yield from (source for source in sources if source.lower() not in stages and not source.isdigit())
 
 
-def _flags(rest: str) -> str:
-    """Return the flags at the start of an instruction; a `--from=` further on belongs to a command."""
-    words = rest.split()
-    count = next((index for index, word in enumerate(words) if not word.startswith("--")), len(words))
-    return " ".join(words[:count])
+def _mounted(mount: str) -> Iterator[str]:
+    for part in mount.split(","):
+        key, _, value = part.partition("=")
+        if key.strip().lower() == "from" and value:
+            yield value
+
+
+def _plain(image: str) -> str:
+    """Return an image as BuildKit compares it with named contexts: the familiar name, `:latest` left out."""
+    try:
+        return Reference.parse(image).familiar.removesuffix(":latest")
+    except InvalidReference:
+        return image

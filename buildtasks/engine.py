@@ -18,7 +18,7 @@ from invoke.context import Context
 from buildtasks import labels, shell
 from buildtasks.errors import EngineError
 from buildtasks.image import Found, Known
-from buildtasks.reference import Reference
+from buildtasks.reference import Reference, Repository
 from buildtasks.settings import Service
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ if TYPE_CHECKING:
 class LocalImage:
     """An image in the engine: id, references, created (UTC), size in bytes, fingerprint, containers that use it.
 
-    `digest` is that of its manifest where the image store keeps it.
+    `references` are all its names, also those outside the service's `repository`; `digest` is that of its manifest
+    where the image store keeps it.
     """
 
     service: str
+    repository: Repository
     image_id: str
     references: tuple[str, ...]
     created: datetime
@@ -76,7 +78,7 @@ def _reason(error: BaseException) -> str:
 
 def images(client: DockerClient, services: Iterable[Service]) -> tuple[LocalImage, ...]:
     """Return the local images of the services, newest first."""
-    names = {str(service.repository): service.name for service in services}
+    names = {service.repository: service.name for service in services}
     listed: list[dict[str, Any]] = client.api.images(filters={"label": [labels.SERVICE]})
     users = _users(client)
     found = (_image(summary, names, users) for summary in listed)
@@ -97,36 +99,48 @@ def as_json(image: LocalImage) -> dict[str, Any]:
 
 
 def _image(
-    summary: Mapping[str, Any], names: Mapping[str, str], users: Mapping[str, tuple[str, ...]]
+    summary: Mapping[str, Any], names: Mapping[Repository, str], users: Mapping[str, tuple[str, ...]]
 ) -> LocalImage | None:
-    references = tuple(summary.get("RepoTags") or ())
-    owners = {names.get(str(Reference.parse(reference).repository)) for reference in references} - {None}
+    # Engines before 25 call an image without a name <none>:<none>.
+    references = tuple(name for name in summary.get("RepoTags") or () if not name.startswith("<none>"))
+    owners = {Reference.parse(reference).repository for reference in references} & set(names)
     if not owners:
         return None
+    told: Mapping[str, str] = summary.get("Labels") or {}
+    repository = min(owners, key=lambda one: (names[one] != told.get(labels.SERVICE), names[one]))
     return LocalImage(
-        service=str(min(str(owner) for owner in owners)),
+        service=names[repository],
+        repository=repository,
         image_id=summary["Id"],
         references=references,
         created=datetime.fromtimestamp(summary["Created"], timezone.utc),
         size=summary["Size"],
-        fingerprint=(summary.get("Labels") or {}).get(labels.FINGERPRINT),
+        fingerprint=told.get(labels.FINGERPRINT),
         used_by=users.get(summary["Id"], ()),
-        digest=next((one.rpartition("@")[2] for one in summary.get("RepoDigests") or ()), None),
+        digest=_digest(summary, repository),
     )
+
+
+def _digest(summary: Mapping[str, Any], repository: Repository) -> str | None:
+    found = (name for name in summary.get("RepoDigests") or () if not name.startswith("<none>"))
+    pinned = (Reference.parse(name) for name in found)
+    return next((one.digest for one in pinned if one.repository == repository), None)
 
 
 def _users(client: DockerClient) -> dict[str, tuple[str, ...]]:
     users: dict[str, tuple[str, ...]] = {}
     for container in client.api.containers(all=True):
-        users[container["ImageID"]] = (*users.get(container["ImageID"], ()), container["Names"][0].lstrip("/"))
+        # A container that is just being removed has no name.
+        name = next(iter(container.get("Names") or ()), container["Id"][:12])
+        users[container["ImageID"]] = (*users.get(container["ImageID"], ()), name.lstrip("/"))
     return users
 
 
 def known(found: Iterable[LocalImage]) -> dict[str, Known]:
-    """Return, for each service, what the engine has under its tags, as values for the plan."""
+    """Return, for each service, what the engine has under its repository's tags, as values for the plan."""
     tables: dict[str, dict[str, Found]] = {}
     for image in found:
-        for reference in image.references:
-            tag = reference.rpartition(":")[2]
-            tables.setdefault(image.service, {})[tag] = Found(image.digest, image.fingerprint)
+        for reference in map(Reference.parse, image.references):
+            if reference.repository == image.repository:
+                tables.setdefault(image.service, {})[reference.identifier] = Found(image.digest, image.fingerprint)
     return {service: Known(images, tuple(images)) for service, images in tables.items()}

@@ -14,13 +14,15 @@ import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import cast
 
 from buildtasks.context import Entry, location
+from buildtasks.context.walk import Stamp
 from buildtasks.errors import ContextError
 
 MAGIC = b"buildtasks hashes 1\n"
@@ -29,64 +31,71 @@ RACY_NS = 2_000_000_000
 CHUNK = 1 << 20
 MOST_BYTES = 256_000_000
 
-Signature = tuple[int, int, int, int, int]
+BATCH = 256
+THREADS = 4
+
+Remembered = tuple[Stamp, str]
 
 
 class Changed(Exception):
     """A file was not the one that the walk saw: it vanished, was replaced or was written to. Carries its path."""
 
 
-class Remembered(NamedTuple):
-    """The stat values of a file and the SHA-256 of its content at that time, as hex digits."""
+def digests(root: Path, entries: Sequence[Entry], store: Path | None) -> list[str]:
+    """Return the SHA-256 of each file's content as 64 hex digits, an empty text for what is no file.
 
-    signature: Signature
-    digest: str
+    `store` is the folder that remembers hashes between runs, None for no memory.
+
+    Raises:
+        Changed: a file is not what the walk saw.
+        ContextError: a file cannot be read.
+    """
+    memory = _place(root, store) if store else None
+    old = _read(memory) if memory else {}
+    since = time.time_ns() - RACY_NS
+    found = [_remembered(one, old) if one.kind == "file" else "" for one in entries]
+    unread = [at for at, digest in enumerate(found) if digest is None]
+    for at, digest in zip(unread, _contents(root, [entries[at] for at in unread]), strict=True):
+        found[at] = digest
+    if memory and (unread or sum(map(bool, found)) != len(old)):
+        _remember(memory, entries, found, since)
+    return cast("list[str]", found)
 
 
-class Hashes:
-    """SHA-256 of the files below one folder. Use it for one walk, then `save`."""
+def _remembered(entry: Entry, old: Mapping[str, Remembered]) -> str | None:
+    known = old.get(entry.path)
+    return known[1] if known is not None and known[0] == entry.stamp else None
 
-    def __init__(self, root: Path, store: Path | None) -> None:
-        self._root, self._file = root, _place(root, store) if store else None
-        self._old = _read(self._file) if self._file else {}
-        self._new: dict[str, Remembered] = {}
-        self._fresh = False
 
-    def of(self, entry: Entry) -> str:
-        """Return the SHA-256 of a file's content as 64 hex digits.
+def _contents(root: Path, entries: Sequence[Entry]) -> Iterator[str]:
+    """Read files in several threads: reading and hashing both let other threads run."""
+    parts = [entries[at : at + BATCH] for at in range(0, len(entries), BATCH)]
+    if len(parts) < 2:
+        yield from (_digest(root, entry) for entry in entries)
+        return
+    with ThreadPoolExecutor(THREADS) as pool:
+        for part in pool.map(lambda batch: [_digest(root, entry) for entry in batch], parts):
+            yield from part
 
-        Raises:
-            Changed: the file is not what the walk saw.
-            ContextError: the file cannot be read.
-        """
-        signature = (entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode, entry.device)
-        known = self._old.get(entry.path)
-        if known is not None and known[0] == signature:
-            self._new[entry.path] = known
-            return known[1]
-        return self._read(entry, signature)
 
-    def _read(self, entry: Entry, signature: Signature) -> str:
-        now = time.time_ns()
-        digest = _digest(location(self._root, entry.path), entry, signature)
-        if max(entry.mtime_ns, entry.ctime_ns) + RACY_NS < now:
-            self._new[entry.path] = Remembered(signature, digest)
-            self._fresh = True
-        return digest
-
-    def save(self) -> None:
-        """Remember the hashes of this walk; a cache that cannot be written costs time and nothing else."""
-        if self._file and (self._fresh or len(self._new) != len(self._old)):
-            with contextlib.suppress(OSError):
-                _write(self._file, self._new)
-                _bound(self._file.parent)
+def _remember(memory: Path, entries: Sequence[Entry], found: Sequence[str | None], since: int) -> None:
+    """Remember what was not written to lately; a memory that cannot be written costs time and nothing else."""
+    known = {
+        entry.path: (entry.stamp, digest)
+        for entry, digest in zip(entries, found, strict=True)
+        if digest and max(entry.stamp[1:3]) < since
+    }
+    with contextlib.suppress(OSError):
+        _write(memory, known)
+        _bound(memory.parent)
 
 
 def _place(root: Path, store: Path) -> Path:
     return store / hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
 
 
-def _digest(path: bytes, entry: Entry, signature: Signature) -> str:
+def _digest(root: Path, entry: Entry) -> str:
+    path = location(root, entry.path)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except PermissionError as error:
@@ -94,13 +103,13 @@ def _digest(path: bytes, entry: Entry, signature: Signature) -> str:
     except OSError as error:
         raise Changed(entry.path) from error
     try:
-        digest = _content(handle, entry.size)
-        after = os.fstat(handle)
+        digest, now = _content(handle, entry.size), os.fstat(handle)
     except OSError as error:
         raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
     finally:
         os.close(handle)
-    if (after.st_size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino, after.st_dev) != signature:
+    stamp = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_dev)
+    if stamp != entry.stamp:
         raise Changed(entry.path)
     return digest
 
@@ -127,8 +136,8 @@ def _read(file: Path) -> Mapping[str, Remembered]:
     signatures, digests = 8 + count * SIGNATURE.size, 8 + count * (SIGNATURE.size + 32)
     paths = body[digests:].decode("utf-8", "surrogateescape").split("\0")
     hexes = body[signatures:digests].hex()
-    hashes = (hexes[at : at + 64] for at in range(0, len(hexes), 64))
-    return dict(zip(paths, map(Remembered, SIGNATURE.iter_unpack(body[8:signatures]), hashes), strict=False))
+    hashes = [hexes[at : at + 64] for at in range(0, len(hexes), 64)]
+    return dict(zip(paths, zip(SIGNATURE.iter_unpack(body[8:signatures]), hashes, strict=True), strict=False))
 
 
 def _write(file: Path, known: Mapping[str, Remembered]) -> None:
@@ -147,8 +156,8 @@ def _write(file: Path, known: Mapping[str, Remembered]) -> None:
 def _body(known: Mapping[str, Remembered]) -> Iterable[bytes]:
     return chain(
         [len(known).to_bytes(8, "little")],
-        (SIGNATURE.pack(*one.signature) for one in known.values()),
-        (bytes.fromhex(one.digest) for one in known.values()),
+        (SIGNATURE.pack(*signature) for signature, _ in known.values()),
+        (bytes.fromhex(digest) for _, digest in known.values()),
         ["\0".join(known).encode("utf-8", "surrogateescape")],
     )
 

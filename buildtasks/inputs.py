@@ -17,7 +17,7 @@ from typing import NamedTuple
 from buildtasks import dockerfile
 from buildtasks.context import Entry, walk
 from buildtasks.errors import ContextError
-from buildtasks.filehash import Changed, Hashes
+from buildtasks.filehash import Changed, digests
 from buildtasks.revision import Revision
 from buildtasks.settings import Service, fields
 from buildtasks.settings.services import is_remote
@@ -136,9 +136,9 @@ def _settings(service: Service, mode: str) -> Iterator[Input]:
         yield Input("mode", "", mode)
 
 
-def _images(service: Service, digests: Mapping[str, str]) -> Iterator[Input]:
+def _images(service: Service, known: Mapping[str, str]) -> Iterator[Input]:
     found = base_images(service)
-    yield from (Input("base", image, digests.get(image) or UNKNOWN) for image in found.images)
+    yield from (Input("base", image, known.get(image) or UNKNOWN) for image in found.images)
     yield from (Input("base", image, UNKNOWN) for image in found.unresolved)
 
 
@@ -187,15 +187,14 @@ def listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
 
 
 def _listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
-    hashes = Hashes(root, store)
-    found = [(entry.path, _value(entry, hashes)) for entry in walk(root, dockerfile=ignore_of)]
-    hashes.save()
-    return found
+    entries = list(walk(root, dockerfile=ignore_of))
+    return list(map(_listed, entries, digests(root, entries, store)))
 
 
-def _value(entry: Entry, hashes: Hashes) -> str:
-    if entry.kind == "file":
-        return f"file {entry.mode & 0o7755:04o} {hashes.of(entry)}"
+def _listed(entry: Entry, digest: str) -> tuple[str, str]:
+    if digest:
+        return entry.path, f"file {entry.mode & 0o7755:04o} {digest}"
     if entry.kind == "symlink":
-        return f"symlink {entry.target}"
-    return f"{entry.kind} {entry.mode & 0o7755:04o}" + (f" {entry.target}" if entry.target else "")
+        return entry.path, f"symlink {entry.target}"
+    numbers = f" {entry.target}" if entry.target else ""
+    return entry.path, f"{entry.kind} {entry.mode & 0o7755:04o}{numbers}"

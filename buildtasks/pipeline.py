@@ -1,39 +1,42 @@
 """Carry out the builds of a Plan: in `needs` order, a bounded number at once, one log and one result per service.
 
-One failure does not cancel the others; only services that need the failed one are not tried.
+One failure does not cancel the others; only services that need the failed one are not tried. Base images are built
+from by the digests that the fingerprints hold: left to itself, BuildKit takes an older one that the engine has.
 """
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TextIO, TypeVar
 
 from invoke.context import Context
 
-from buildtasks import buildx, labels, shell
+from buildtasks import buildx, inputs, labels, shell
 from buildtasks.errors import BuildtasksError, CommandFailed, ConfigError
 from buildtasks.plan import Action, Plan, Step
 from buildtasks.progress import Progress
-from buildtasks.reference import Reference
+from buildtasks.reference import Reference, is_digest
 from buildtasks.revision import Revision
-from buildtasks.settings import Project
+from buildtasks.settings import Project, Service
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to build: flags of one run."""
+    """How to build: flags of one run, and the digests of base images as written that the fingerprints hold."""
 
     jobs: int
     pull: bool = False
     no_cache: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,10 @@ def build(c: Context, plan: Plan, project: Project, options: Options, progress: 
     """Build every step of the plan that needs it and load the images into the engine."""
     steps = {step.service.name: step for step in plan.to_build()}
     folder = logs_folder(project)
-    bases = {step.service.name: f"docker-image://{step.source}" for step in plan.steps}
+    sources = {step.service.name: step.source for step in plan.steps}
 
     def one(name: str) -> Result:
-        return _build_one(c, steps[name], plan.revision, project, options, bases, folder, progress)
+        return _build_one(c, steps[name], plan.revision, project, options, sources, folder, progress)
 
     needs = {name: set(step.service.needs) & set(steps) for name, step in steps.items()}
     return scheduled(needs, one, lambda name, why: Result(steps[name], why, None, 0.0, None), jobs=options.jobs)
@@ -122,7 +125,7 @@ def _build_one(
     revision: Revision,
     project: Project,
     options: Options,
-    bases: Mapping[str, str],
+    sources: Mapping[str, Reference],
     folder: Path,
     progress: Progress,
 ) -> Result:
@@ -133,9 +136,10 @@ def _build_one(
         metadata=folder / f"{service.name}.json",
         args=service.args,
         labels=labels.of(service, revision, step.fingerprint),
-        contexts={**service.contexts, **{name: bases[name] for name in service.needs}},
+        contexts=contexts(service, options.bases, sources),
         builder=project.builder,
-        pull=options.pull,
+        # With --pull, BuildKit asks the registry for every image, also for the need that was just built here.
+        pull=options.pull and not service.needs,
         no_cache=options.no_cache,
     )
     progress.started(service.name)
@@ -144,24 +148,48 @@ def _build_one(
         with log.open("w", encoding="utf-8", errors="replace") as stream:
             watched = Watched(stream, lambda line: progress.step(service.name, line))
             digest = buildx.build(c, wanted, root=project.root, log=watched).digest
-    except BuildtasksError as failure:
+    except (BuildtasksError, OSError, ValueError) as failure:
         error = failure_text(failure, log)
     progress.ended(service.name, "failed" if error else "built")
     return Result(step, error, digest, time.monotonic() - since, log)
 
 
+def contexts(service: Service, bases: Mapping[str, str], sources: Mapping[str, Reference]) -> dict[str, str]:
+    """Return the named contexts of a build: the service's own, its needs, and its base images by their digests.
+
+    `bases` maps images as written to their digests, or to other words where none is known; `sources` services to
+    where their images are.
+    """
+    pinned = {image: _pinned(image, bases.get(image, "")) for image in inputs.base_images(service).images}
+    own = {name: pinned.get(context.removeprefix(inputs.IMAGE)) or context for name, context in service.contexts.items()}
+    needs = {name: f"{inputs.IMAGE}{sources[name]}" for name in service.needs}
+    return {**{image: context for image, context in pinned.items() if context}, **own, **needs}
+
+
+def _pinned(image: str, digest: str) -> str:
+    """Return an image by digest as a context; nothing where none is known or where it is written already."""
+    if not is_digest(digest) or Reference.parse(image).digest:
+        return ""
+    return f"{inputs.IMAGE}{Reference.parse(image).repository.at(digest)}"
+
+
 def pull(c: Context, plan: Plan, *, jobs: int) -> tuple[Failure, ...]:
-    """Pull the images that a registry has and name them as a build would; return those that failed."""
-    steps = [step for step in plan.steps if step.action is Action.REUSE]
+    """Bring in the images that a plan does not build and name them as a build would; return those that failed.
+
+    An image that is in the engine may have lost `latest` to a build in between.
+    """
+    steps = [step for step in plan.steps if step.action is not Action.BUILD]
     with ThreadPoolExecutor(jobs) as pool:
         return tuple(failure for failure in pool.map(lambda step: _pull(c, step), steps) if failure)
 
 
 def _pull(c: Context, step: Step) -> Failure | None:
     try:
-        shell.run(c, ["docker", "pull", "--quiet", str(step.source)], log=shell.NOWHERE)
+        if step.action is Action.REUSE:
+            shell.run(c, ["docker", "pull", "--quiet", str(step.source)], log=shell.NOWHERE)
         for reference in local_references(step):
-            shell.run(c, ["docker", "tag", str(step.source), str(reference)], log=shell.NOWHERE)
+            if reference != step.source:
+                shell.run(c, ["docker", "tag", str(step.source), str(reference)], log=shell.NOWHERE)
     except CommandFailed as error:
         return Failure(step.service.name, "pull", str(error))
     return None
@@ -192,7 +220,10 @@ class Watched:
         self._log.flush()
 
 
-def failure_text(error: BuildtasksError, log: Path, lines: int = 12) -> str:
-    """Return the error's first line, the last lines of the log and the path of the whole."""
+def failure_text(error: Exception, log: Path, lines: int = 12) -> str:
+    """Return what failed, the last lines of the log and the path of the whole, which starts with the command."""
+    first = str(error).partition("\n")[0]
+    if isinstance(error, CommandFailed):
+        first = f"{shlex.join(error.argv[:3])}: exit code {error.exited}"
     tail = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if log.exists() else []
-    return "\n".join([str(error).splitlines()[0], *(f"  {line}" for line in tail), f"  whole log: {log}"])
+    return "\n".join([first, *(f"  {line}" for line in tail), f"  whole log: {log}"])

@@ -130,6 +130,8 @@ RULES = {
         "a.py docs/ docs/a.md docs/b.md src/ src/lib/ src/lib/x.c src/lib/x.o src/main.c src/test/ src/test/t.c",
     ),
     "bar is an alternative": ("x*|docs\nsrc", "a.py"),
+    "bar is looked for anywhere": ("q*|y\nsrc", "docs/ docs/a.md docs/b.md"),
+    "exception with a bar": ("*\n!q*|b.md", "docs/ docs/b.md"),
     "braces repeat": ("[c-s]{4}\nsrc", "a.py"),
 }
 
@@ -149,7 +151,9 @@ REFUSED = {
     "class ends in -": ("[a-]", 1),
     "open negated class": ("[^]", 1),
     "escape of nothing": ("a\\", 1),
-    "wrong behind a dot": ("?*[", 1),
+    "wrong behind a dot": ("!?*[", 1),
+    "wrong behind a class": ("![^a]*[", 1),
+    "open negated class, not asked": ("![^]", 1),
     "class upside down": ("x\n[b-a]", 2),
     "no such escape": ("\\y*", 1),
     "no such class": ("[[:x:]]*", 1),
@@ -158,6 +162,45 @@ REFUSED = {
     "control character": ("x\na\tb", 2),
     "long line": ("a\n" + "b" * 65536, 2),
 }
+
+
+@pytest.mark.parametrize(
+    "pattern, path, excluded",
+    [
+        ("a**/b", "ab", True),
+        ("a**/b", "ax/c/b", True),
+        ("a/**/b", "ab", False),
+        ("a/**/b", "a/b", True),
+        ("**a/b", "xa/b", True),
+        ("**/a/b", "xa/b", False),
+        ("**/a/b", "a/b", True),
+        ("a**", "ab/c", True),
+        ("a/**", "a", False),
+        ("*/a/**", "x/a", False),
+        ("*/a/**", "x/a/b/c", True),
+        ("**/b", "\udcff/b", True),
+        ("**/b", "b\n/b", True),
+        ("x\n\ufeff*.c", "a.c", True),
+        ("x\n\ufeffa.c", "a.c", False),
+        ("x\n\ufeffa.c", "\ufeffa.c", True),
+        ("[a/b]c", "ac", True),
+        ("x[^a]c", "x/c", True),
+        ("[*]c", "^^]c", True),
+        ("[*]c", "*c", False),
+        ("a*[x/?", "ab^", True),
+        ("a\\*b", "a*b", True),
+        ("a{2}", "a{2}", True),
+        ("^a", "^a", True),
+        ("^a*", "^a", False),
+    ],
+)
+def test_pattern(pattern: str, path: str, excluded: bool) -> None:
+    assert Patterns.parse(pattern).excludes(path) == excluded
+
+
+def test_a_folder_with_odd_names_is_asked_plainly(tmp_path: Path) -> None:
+    root = grow(tmp_path / "context", "\udcff", "a.c", "b.c", "d/x", ignore="**/a.c\n*b.c\nd/**")
+    assert sent(root) == ["d/", "\udcff"]
 
 
 @pytest.mark.parametrize("patterns, line", REFUSED.values(), ids=REFUSED.keys())
@@ -208,6 +251,7 @@ def test_clean(path: str, cleaned: str) -> None:
         (r"^[\d_-]*$", "1_-2", "a"),
         (r"^[[:alpha:]][[:^alpha:]]$", "a1", "aa"),
         (r"^[^a]$", "\n", "a"),
+        (r"^\D[\W]\S$", "a-b", "1-b"),
         (r"^a$", "a", "a\n"),
         (r"^.$", "é", "\n"),
         (r"^\x41\101\Q*.\E\z", "AA*.", "AAx."),
@@ -249,13 +293,14 @@ IGNORES: dict[str, tuple[tuple[str, ...], str | None]] = {
         ("context/.dockerignore -> l/x", "context/l -> sub", "context/sub/x"),
         "context/sub/x",
     ),
-    "link from the root": (("context/.dockerignore -> /x", "context/x"), "context/x"),
+    "link from the root": (("context/.dockerignore -> sub/l", "context/sub/l -> /x", "context/x"), "context/x"),
     "link out of the context": (("context/.dockerignore -> ../x", "x"), None),
     "link out and in again": (("context/.dockerignore -> ../../x", "context/x"), "context/x"),
     "dangling link": (("context/.dockerignore -> x",), None),
     "loop": (("context/.dockerignore -> .dockerignore",), None),
     "dockerfile": (("Dockerfile -> x", "Dockerfile.dockerignore"), "Dockerfile.dockerignore"),
     "small letters": (("dockerfile", "dockerfile.dockerignore"), "dockerfile.dockerignore"),
+    "both": (("Dockerfile", "dockerfile", "dockerfile.dockerignore"), None),
     "small letters, other name": (("dockerfile", "Dockerfile.dockerignore"), None),
 }
 
@@ -303,7 +348,7 @@ def test_entries(tmp_path: Path) -> None:
     }
     entry, status = found["dir/file"], (root / "dir/file").stat()
     assert entry[2:4] == (0o4751, len("dir/file"))
-    assert entry[5:] == (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
+    assert entry.stamp[1:] == (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev)
     assert (found["dir/sub"].mode, found["dir"].size, found["link"].size) == (0o1700, 0, 0)
 
 

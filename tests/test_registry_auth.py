@@ -25,7 +25,7 @@ from faults import Asked, Say, Ticking
 from buildtasks.credentials import Credential
 from buildtasks.errors import NotFound, RegistryError, Unauthorized
 from buildtasks.reference import Repository
-from buildtasks.registry import MEDIA_TYPES, Manifest, Registry
+from buildtasks.registry import MEDIA_TYPES, Descriptor, Manifest, Registry
 from buildtasks.registry.challenge import (
     Challenge,
     format_scope,
@@ -34,6 +34,7 @@ from buildtasks.registry.challenge import (
     pick,
     scope_of,
 )
+from buildtasks.registry.manifest import digest_of
 from buildtasks.registry.transport import Call, Reply, Transport
 
 SECRET = "s3cr3t:with/colon"
@@ -273,7 +274,7 @@ def test_a_refusal_that_stays_is_an_error_not_a_loop(behind: Behind, gate: Gate)
             Unauthorized, match=r": 401: Unauthorized\nthe login of milou \(config\.json\) was refused: run"
         ):
             behind.registry.tags(behind.repository)
-    assert len(behind.server.asked) <= 8
+    assert len(behind.server.asked) <= 10
 
 
 def test_a_registry_that_refuses_everything_is_asked_twice() -> None:
@@ -738,3 +739,40 @@ def test_a_client_certificate_is_shown_to_its_host(authority: Authority, tmp_pat
         assert over_tls(server.host, tmp_path).tags(Repository(server.host, "a")) == ("x",)
         with pytest.raises(RegistryError):
             over_tls(server.host, tmp_path / "other").tags(Repository(server.host, "a"))
+
+
+def test_a_repository_that_only_a_push_can_see_is_read_with_a_wider_token(behind: Behind, gate: Gate) -> None:
+    real = gate.registry
+
+    def hub(asked: Asked) -> Say:
+        name = f"repository:{behind.repository.path}"
+        granted = gate.tokens.get(asked.authorization.removeprefix("Bearer "), set())
+        blank = replace(asked, headers={**asked.headers, "authorization": ""})
+        return real(asked if (name, "push") in granted else blank)
+
+    gate.registry = hub  # type: ignore[method-assign]
+    for _ in range(3):
+        assert behind.registry.head(behind.repository.tag("x")) is None
+    name = f"repository:{behind.repository.path}"
+    assert behind.tokens() == [[f"{name}:pull"], [f"{name}:pull,push"]]
+
+
+def test_a_stream_is_not_sent_twice(behind: Behind, gate: Gate) -> None:
+    real = gate.registry
+
+    def registry(asked: Asked) -> Say:
+        if asked.method == "PUT":
+            gate.tokens.clear()
+        return real(asked)
+
+    gate.registry = registry  # type: ignore[method-assign]
+    blob = Descriptor("", digest_of(b"ab"), 2)
+    with pytest.raises(RegistryError, match="the upload broke: its content must be read again from the start"):
+        behind.registry.upload_stream(behind.repository, blob, iter([b"a", b"b"]))
+    assert [asked.method for asked in behind.server.asked if "uploads" in asked.path] == ["POST", "POST", "PUT"]
+
+
+def test_an_empty_stream_is_an_empty_blob(behind: Behind) -> None:
+    empty = Descriptor("", digest_of(b""), 0)
+    behind.registry.upload_stream(behind.repository, empty, [])
+    assert behind.registry.blob(behind.repository, empty.digest) == b""

@@ -20,6 +20,7 @@ from buildtasks.errors import NotFound, RegistryError, Unauthorized
 from buildtasks.reference import Repository
 from buildtasks.registry import MEDIA_TYPES, Descriptor, Manifest, Registries, Registry, listing
 from buildtasks.registry.manifest import digest_of
+from buildtasks.registry.origin import may_lead
 from buildtasks.registry.transport import Call, Transport
 
 OCI_INDEX, OCI_IMAGE, DOCKER_LIST, DOCKER_IMAGE = MEDIA_TYPES
@@ -556,6 +557,23 @@ def test_a_change_is_not_redirected(behind: Spoil) -> None:
         with pytest.raises(RegistryError, match=r"^PUT .*: 307: Temporary Redirect"):
             it.registry.put(it.repository.tag("x"), manifest(OCI_IMAGE, config={}, layers=[]))
     assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "led"),
+    [
+        ("https://a.example/", "https://b.example/", True),
+        ("https://a.example/", "http://a.example/", False),
+        ("https://a.example/", "http://127.0.0.1/", False),
+        ("http://127.0.0.1:5000/", "http://127.0.0.1:6000/", True),
+        ("http://127.0.0.1:5000/", "https://b.example/", True),
+        ("http://127.0.0.1:5000/", "http://b.example/", False),
+        ("http://plain.example/", "http://b.example/", True),
+        ("http://[::1]:5000/", "http://localhost/", True),
+    ],
+)
+def test_where_a_server_may_lead(here: str, there: str, led: bool) -> None:
+    assert may_lead(here, there) is led
 
 
 def test_redirects_end(behind: Spoil) -> None:

@@ -141,8 +141,12 @@ def _cut_expression(text: str) -> Cut:
         return Cut(_compiled(front + back + "$"), "all")
     if front == FOLDERS:
         return Cut(None, *_name(name, back))
-    literal = not re.search(r"[*?\[\]^]", folder)
-    return Cut(folder if literal else _compiled(front + "$"), *_name(name, back))
+    if not re.search(r"[*?\[\]^]", folder):
+        return Cut(folder, *_name(name, back))
+    try:
+        return Cut(_compiled(front + "$"), *_name(name, back))
+    except MalformedError:  # a class that only ends where a `?` of the name became `[^/]`
+        return Cut(None, "path")
 
 
 def _name(name: str, expression: str) -> tuple[Literal["all", "literal", "ending", "expression"], str]:

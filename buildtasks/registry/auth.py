@@ -12,9 +12,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from buildtasks.credentials import Credential
-from buildtasks.registry.challenge import Challenge, Scope, parse_challenges, parse_scope, pick
+from buildtasks.registry.challenge import Challenge, Scope, parse_challenges, parse_scope, pick, widen
 from buildtasks.registry.failure import broken, codes_of
-from buildtasks.registry.origin import is_safe, origin
+from buildtasks.registry.origin import is_safe, may_lead, origin
 from buildtasks.registry.token import Token, basic, fetch
 from buildtasks.registry.transport import Reply, Transport
 
@@ -56,17 +56,24 @@ class Auth:
             Unauthorized: the token server refuses.
             RegistryError: the challenge cannot be understood, or the token server fails.
         """
-        if not refused(reply, sent):
-            return None
         challenge = self._learn(reply)
         if challenge is None or not is_safe(reply.url):
             return None
         if challenge.scheme == "basic":
-            basic = self._basic()
-            return basic if basic != sent else None
-        asked = parse_scope(challenge.params.get("scope", ""))
-        header = self._bearer(reply.url, challenge, wanted | asked, sent)
+            header = self._basic()
+        else:
+            asked = parse_scope(challenge.params.get("scope", ""))
+            header = self._bearer(reply.url, challenge, wanted | asked, sent)
         return header if header != sent else None
+
+    def tries(self, wanted: Scope) -> list[Scope]:
+        """Return the scopes to ask for, one after the other, when a call is refused.
+
+        Docker Hub refuses `pull` where nothing was pushed yet; who may push there is told 404 when asking for
+        both.
+        """
+        wider = widen(wanted)
+        return [wanted] if wider == wanted or self._credential() is None else [wanted, wider]
 
     def advice(self, url: str, status: int) -> str:
         """Say what the user can do about a 401 or 403."""
@@ -141,11 +148,10 @@ class Auth:
         """
         realm = challenge.params.get("realm", "")
         try:
-            host = origin(realm)[1]
-            safe = is_safe(realm) and (realm.startswith("https:") or not url.startswith("https:"))
+            host, fit = origin(realm)[1], may_lead(url, realm)
         except ValueError:
-            host, safe = "", False
-        if not safe:
+            host, fit = "", False
+        if not fit:
             raise broken("GET", url, "its login challenge names no token server that may be asked (https)")
         return host in (origin(url)[1], self._servers.get(self._registry))
 

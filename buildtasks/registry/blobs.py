@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from buildtasks.errors import RegistryError
@@ -24,18 +23,21 @@ OCTETS = "application/octet-stream"
 UPLOAD_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
 class Body:
-    """A body of known length that is made while it is sent."""
+    """A body of known length that is made while it is sent, and so can be sent once."""
 
-    chunks: Iterable[bytes]
-    size: int
+    def __init__(self, chunks: Iterable[bytes], size: int) -> None:
+        self._chunks, self._size = iter(chunks), size
+        self._sent = False
 
     def __len__(self) -> int:
-        return self.size
+        return self._size
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self.chunks)
+        if self._sent:
+            raise RegistryError("the upload broke: its content must be read again from the start")
+        self._sent = True
+        return self._chunks
 
 
 def read(host: Host, repository: Repository, digest: str, limit: int) -> bytes:
@@ -66,7 +68,10 @@ def _check(reply: Reply, wanted: str, found: str) -> None:
 def has(host: Host, repository: Repository, digest: str) -> bool:
     """Tell whether a blob is there."""
     reply = host.ask(Call("HEAD", _url(host, repository, digest)), scope_of(repository.path, *PULL))
-    return reply.status != 404 and host.expect(reply, 200).status == 200
+    if reply.status == 404:
+        return False
+    host.expect(reply, 200)
+    return True
 
 
 def upload(host: Host, repository: Repository, digest: str, content: bytes) -> None:

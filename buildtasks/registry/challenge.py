@@ -41,10 +41,9 @@ def parse_challenges(header: str) -> list[Challenge]:
     at = _skip(header, 0)
     while at < len(header):
         word, after = _take(_WORD, header, at)
-        equals = _SPACE.match(header, after)
-        after_space = equals.end() if equals else after
-        if found and header[after_space : after_space + 1] == "=":
-            at = _parameter(found[-1], word, header, after_space + 1)
+        equals = _space(header, after)
+        if found and header[equals : equals + 1] == "=":
+            at = _parameter(found[-1], word, header, equals + 1)
         else:
             found.append(Challenge(word.lower()))
             at = _first_parameter(found[-1], header, after)
@@ -58,10 +57,10 @@ def _first_parameter(challenge: Challenge, header: str, at: int) -> int:
     match = _WORD.match(header, at)
     if match is None:
         return at
-    after = _space(header, match.end())
-    if header[after : after + 1] != "=":
+    equals = _space(header, match.end())
+    if header[equals : equals + 1] != "=":
         raise ValueError(f"{header!r}: a parameter needs a value")
-    return _parameter(challenge, match[1], header, after + 1)
+    return _parameter(challenge, match[1], header, equals + 1)
 
 
 def _parameter(challenge: Challenge, name: str, header: str, at: int) -> int:
@@ -116,6 +115,11 @@ def format_scope(scope: Scope) -> list[str]:
 def scope_of(path: str, *actions: str) -> Scope:
     """Return the scope for some actions on one repository path."""
     return frozenset((f"repository:{path}", action) for action in actions)
+
+
+def widen(scope: Scope) -> Scope:
+    """Add `pull` and `push` for everything that a scope names."""
+    return scope | {(name, action) for name, _ in scope for action in ("pull", "push")}
 
 
 def pick(challenges: Iterable[Challenge]) -> Challenge | None:

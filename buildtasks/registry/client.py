@@ -148,7 +148,8 @@ class Registry:
 
     def upload_stream(self, repository: Repository, blob: Descriptor, chunks: Iterable[bytes]) -> None:
         """Store a blob of known digest and size from pieces, such as another registry's `stream_blob`."""
-        blobs.send(self._host, repository, blob.digest, blobs.Body(chunks, blob.size))
+        content = blobs.Body(chunks, blob.size) if blob.size else b""
+        blobs.send(self._host, repository, blob.digest, content)
 
     def mount(self, repository: Repository, digest: str, source: Repository) -> bool:
         """Take a blob over from another repository of this registry; False when it must be uploaded."""

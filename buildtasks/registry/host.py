@@ -1,7 +1,7 @@
 """One registry server: its address, our login there, and errors that say what to do.
 
 Between the verbs (`client`, `blobs`) and the wire (`transport`): it puts scheme and host before a path,
-brings the Authorization header, answers one refusal with a new one, and never more.
+brings the Authorization header, and answers a refusal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Host:
         self.registry = registry
         self._authority = Repository(registry, "").host
         self._scheme = "http" if plain_http or is_loopback(registry) else "https"
-        self._known = plain_http
+        self._spoken = plain_http
         self._transport = transport
         self._auth = Auth(registry, transport, find, token_servers)
 
@@ -63,7 +63,6 @@ class Host:
                 raise
         else:
             if reply.status != 400 or not self._found_tls():
-                self._known = True
                 return reply
         return self._login(replace(call, url=call.url.replace("http:", "https:", 1)), scope)
 
@@ -91,23 +90,34 @@ class Host:
         return url
 
     def _login(self, call: Call, scope: Scope) -> Reply:
-        """Send a call with our login, as far as it was asked for; a refusal is answered once."""
+        """Send a call with our login, as far as it was asked for; answer a refusal, but never for long."""
         header = self._auth.header(call.url, scope)
         reply = self._transport.send(replace(call, authorization=header))
-        if not refused(reply, header) or origin(reply.url) != origin(call.url):
+        self._spoken = self._spoken or reply.status != 400
+        if not refused(reply, header) or not self._ours(reply):
             return reply
-        fresh = self._auth.again(reply, scope, header)
-        return reply if fresh is None else self._transport.send(replace(call, authorization=fresh))
+        for wanted in self._auth.tries(scope):
+            header = self._auth.again(reply, wanted, header)
+            if header is None:
+                break
+            reply = self._transport.send(replace(call, authorization=header))
+            if not refused(reply, header) or not self._ours(reply):
+                break
+        return reply
+
+    def _ours(self, reply: Reply) -> bool:
+        """Tell whether the registry itself answered, and not the host of a redirect."""
+        return origin(reply.url) == origin(f"{self._scheme}://{self._authority}")
 
     def _found_tls(self) -> bool:
         """Tell whether a loopback registry that refuses plain http speaks TLS; if so, it is used now."""
-        if self._known or self._scheme == "https" or not speaks_tls(self._authority):
+        if self._spoken or self._scheme == "https" or not speaks_tls(self._authority):
             return False
         self._scheme = "https"
         return True
 
     def _advice(self, reply: Reply) -> str:
-        if reply.status in (401, 403):
+        if reply.status in (401, 403) and self._ours(reply):
             return self._auth.advice(reply.url, reply.status)
         seconds = self._transport.asked(reply)
         return f"it asks to wait {seconds:.0f} s" if seconds else ""

@@ -55,7 +55,11 @@ def _manifest(registry: Registry, reference: Reference) -> Manifest:
 def _config(registry: Registry, pinned: Reference, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in manifest:
         return {}
-    value = json.loads(registry.blob(pinned.repository, manifest["config"]["digest"]))
+    try:
+        value = json.loads(registry.blob(pinned.repository, manifest["config"]["digest"]))
+    except ValueError:
+        # An artifact may have any bytes there: https://github.com/opencontainers/image-spec/blob/main/manifest.md
+        return {}
     return value if isinstance(value, dict) else {}
 
 

@@ -32,8 +32,20 @@ def is_safe(url: str) -> bool:
     return scheme == "https" or is_loopback(f"[{host}]" if ":" in host else host)
 
 
+def may_lead(here: str, there: str) -> bool:
+    """Tell whether a server may send us on: to https, or from plain http to plain http, but not off this
+    machine.
+
+    A server on the internet has nothing to ask of the loopback.
+    """
+    if origin(there)[0] == "https":
+        return True
+    return origin(here)[0] == "http" and (is_safe(there) or not is_safe(here))
+
+
 def inside(base: str, at: str, found: str) -> str | None:
-    """Resolve a URL that was found in the answer of `at`; None when it leads to another host or port than `base`.
+    """Resolve a URL that was found in the answer of `at`; None when it leads to another host or port than
+    `base`.
 
     Scheme and port stay those of `base`: behind a proxy that ends TLS, registries name themselves `http://`.
     """

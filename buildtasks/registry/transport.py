@@ -11,12 +11,13 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import count
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from buildtasks.errors import RegistryError
 from buildtasks.registry.failure import broken
-from buildtasks.registry.origin import is_safe, origin
+from buildtasks.registry.origin import may_lead, origin
 from buildtasks.registry.retry import TEMPORARY, Clock, Patience, asked, pause
 from buildtasks.registry.silence import Passing, silence
 
@@ -92,7 +93,7 @@ class Transport:
             RegistryError: no answer, or none that may be read; after the retries that the call allows.
         """
         start = self.clock.monotonic()
-        for attempt in range(1, self.patience.attempts + 1):
+        for attempt in count(1):
             try:
                 reply = replace(self._follow(call), attempts=attempt)
             except Passing as error:
@@ -100,8 +101,8 @@ class Transport:
                     raise RegistryError(str(error)) from error.__cause__
                 continue
             if reply.status not in TEMPORARY or not self._wait(call, attempt, start, reply.headers):
-                return reply
-        raise AssertionError("the last attempt always returns or raises")
+                break
+        return reply
 
     def _wait(self, call: Call, attempt: int, start: float, headers: Mapping[str, str]) -> bool:
         """Pause before the next attempt; False when there is none left, or no time for it."""
@@ -158,15 +159,15 @@ def _target(call: Call, reply: Reply) -> str | None:
     """Return where a redirect leads; None when it is none, or one that a change must not follow.
 
     Raises:
-        RegistryError: from https to http, or to something that is no URL.
+        RegistryError: to plain http, or to something that is no URL.
     """
     found = reply.headers.get("Location")
     if reply.status not in (301, 302, 303, 307, 308) or not found or call.method not in ("GET", "HEAD"):
         return None
     try:
         target = urljoin(reply.url, found)
-        if is_safe(reply.url) and not is_safe(target):
-            raise broken(call.method, call.url, "a redirect from https to plain http is not followed")
+        if not may_lead(reply.url, target):
+            raise broken(call.method, call.url, "a redirect to plain http is not followed")
     except ValueError:
         raise broken(call.method, call.url, "a redirect to something that is no URL") from None
     return target
@@ -174,7 +175,7 @@ def _target(call: Call, reply: Reply) -> str | None:
 
 def _reply(call: Call, response: requests.Response) -> Reply:
     """Read an answer; of a streamed success, only the head."""
-    if call.stream and response.status_code in (200, 206):
+    if call.stream and response.status_code == 200:
         chunks = _chunks(call, response)
         return Reply(call.method, call.url, response.status_code, response.headers, chunks=chunks)
     with response:

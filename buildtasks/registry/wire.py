@@ -52,7 +52,9 @@ class Line:
     cert: tuple[str, str] | None
     proxies: Mapping[str, str]
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: Any, seconds: float) -> requests.Response:
+    def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any, seconds: float
+    ) -> requests.Response:
         """Send one request, once, and return its answer with the body still unread."""
         request = requests.Request(method, url, headers=dict(headers), data=body).prepare()
         return self.adapter.send(

@@ -13,7 +13,7 @@ from buildtasks import report as reports
 from buildtasks.context import Entry, walk
 from buildtasks.context.summary import Weight, advice, heaviest_files, heaviest_folders, total
 from buildtasks.errors import BuildtasksError, ConfigError, RegistryError
-from buildtasks.filehash import Hashes
+from buildtasks.filehash import digests
 from buildtasks.record import Difference
 from buildtasks.reference import Reference
 from buildtasks.registry.published import look
@@ -118,26 +118,24 @@ def context(c: Context, name: str, *, as_json: bool) -> tuple[Entry, ...]:
 
 
 def _listed(service: Service, root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
-    hashes, sent = Hashes(root, store()), total(entries)
-    listed = [_entry(one, hashes.of(one) if one.kind == "file" else None) for one in entries]
-    hashes.save()
+    sent, hashes = total(entries), digests(root, entries, store())
     return {
         "service": service.name,
         "root": str(root),
         "dockerfile": service.dockerfile,
         "files": sent.files,
         "bytes": sent.bytes,
-        "entries": listed,
+        "entries": list(map(_entry, entries, hashes)),
     }
 
 
-def _entry(one: Entry, sha256: str | None) -> dict[str, Any]:
+def _entry(one: Entry, sha256: str) -> dict[str, Any]:
     return {
         "path": one.path,
         "kind": one.kind,
         "mode": f"{one.mode:04o}",
         "size": one.size,
-        "sha256": sha256,
+        "sha256": sha256 or None,
         "target": one.target,
     }
 

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
@@ -320,3 +321,96 @@ def test_random_contexts(request: pytest.FixtureRequest, tmp_path: Path) -> None
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{count} contexts from seed {seed}: {kept} partly excluded, {refused} refused, {len(wrong)} differ")
     assert not wrong, "\n\n".join(wrong)
+
+
+LINE = "#" * 65532
+FACTS: dict[str, dict[str, str]] = {
+    "folder as ignore file": {"context/.dockerignore/": ""},
+    "link": {"context/.dockerignore": "-> d/x", "context/d/x": "a"},
+    "link through a linked folder": {"context/.dockerignore": "-> l/x", "context/l": "-> d", "context/d/x": "a"},
+    "link from the root": {"context/.dockerignore": "-> d/l", "context/d/l": "-> /x", "context/x": "a"},
+    "link out of the context": {"context/.dockerignore": "-> ../x", "x": "a"},
+    "link out and in again": {"context/.dockerignore": "-> ../../x", "context/x": "a"},
+    "dangling link": {"context/.dockerignore": "-> x"},
+    "own": {"context/.dockerignore": "a", "Dockerfile.dockerignore": "b"},
+    "own, empty": {"context/.dockerignore": "a", "Dockerfile.dockerignore": ""},
+    "own, folder": {"context/.dockerignore": "a", "Dockerfile.dockerignore/": ""},
+    "own, link": {"context/.dockerignore": "a", "Dockerfile.dockerignore": "-> d/x", "d/x": "b"},
+    "own, dangling link": {"context/.dockerignore": "a", "Dockerfile.dockerignore": "-> x"},
+    "Dockerfile is a link": {"Dockerfile": "-> d/x", "d/x": DOCKERFILE, "d/x.dockerignore": "a"},
+    "dockerfile": {"dockerfile": DOCKERFILE, "dockerfile.dockerignore": "a", "Dockerfile.dockerignore": "b"},
+    "dockerfile, other ignore file": {"dockerfile": DOCKERFILE, "Dockerfile.dockerignore": "b"},
+    "longest line": {"context/.dockerignore": f"{LINE}###\na"},
+    "longest line behind a mark": {"context/.dockerignore": f"\ufeff{LINE}\na"},
+    "too long line": {"context/.dockerignore": f"{LINE}####\na"},
+    "too long line behind a mark": {"context/.dockerignore": f"\ufeff{LINE}#\na"},
+    "never asked": {"context/.dockerignore": "*\n[b-a]"},
+    "nothing to bring back": {"context/.dockerignore": "![b-a]"},
+    "asked": {"context/.dockerignore": "[b-a]\n*"},
+    "control character": {"context/.dockerignore": "a\tb"},
+    "control character, encoded": {"context/.dockerignore": "a\tb\n\u00e9"},
+}
+
+
+@pytest.mark.usefixtures("sandbox")
+@pytest.mark.parametrize("files", FACTS.values(), ids=FACTS.keys())
+def test_facts(tmp_path: Path, files: dict[str, str]) -> None:
+    usual = {"context/a": "a", "context/b": "b", **({} if "dockerfile" in files else {"Dockerfile": DOCKERFILE})}
+    for name, text in {**usual, **files}.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("-> "):
+            path.symlink_to(text.removeprefix("-> "))
+        elif name.endswith("/"):
+            path.mkdir()
+        else:
+            path.write_text(text, encoding="utf-8")
+    compare(tmp_path)
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_special_files(tmp_path: Path) -> None:
+    """FIFOs are copied as such; a socket arrives as an empty file."""
+    root = tmp_path / "context"
+    root.mkdir()
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE)
+    os.mkfifo(root / "pipe", 0o640)
+    (root / "file").touch(0o640)
+    os.link(root / "file", root / "same")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(root / "sock"))
+    kinds = [kind for _, kind, *_ in compare(tmp_path)]
+    assert kinds == ["file", "fifo", "file", "socket"]
+
+
+def compare(folder: Path) -> list[Row]:
+    """Build the folder `context` with the `Dockerfile` beside it, and compare; our answer if it is not a refusal."""
+    archive, dockerfile = folder / "out.tar", folder / "Dockerfile"
+    argv = ["docker", "buildx", "build", "--progress=plain", f"--output=type=tar,dest={archive}", "-f", str(dockerfile)]
+    done = subprocess.run(
+        [*argv, str(folder / "context")], capture_output=True, text=True, errors="replace", check=False
+    )
+    try:
+        mine = [(e.path, e.kind, e.mode, e.target) for e in walk(folder / "context", dockerfile=dockerfile)]
+    except ConfigError:
+        assert done.returncode, done.stderr
+        return []
+    assert done.returncode == 0, done.stderr
+    arrived = [(path, "file" if kind == "socket" else kind, *rest) for path, kind, *rest in mine]
+    assert arrived == theirs(archive)
+    return mine
+
+
+@pytest.mark.usefixtures("sandbox")
+def test_named_context(tmp_path: Path) -> None:
+    """A named context has its own .dockerignore, and no ignore file of a Dockerfile."""
+    root = tmp_path / "named"
+    root.mkdir()
+    for name, text in {"a": "", "b": "", ".dockerignore": "a", "Dockerfile.dockerignore": "b"}.items():
+        (root / name).write_text(text)
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY --from=named . /\n")
+    (tmp_path / "empty").mkdir()
+    archive = tmp_path / "out.tar"
+    argv = ["docker", "buildx", "build", f"--build-context=named={root}", f"--output=type=tar,dest={archive}"]
+    subprocess.run([*argv, f"-f={tmp_path}/Dockerfile", f"{tmp_path}/empty"], capture_output=True, check=True)
+    assert theirs(archive) == [(e.path, e.kind, e.mode, e.target) for e in walk(root)]
