@@ -8,7 +8,20 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-WORDS = "image layer tag digest manifest build cache push release registry context plan step".split()
+WORDS = [
+    "image",
+    "layer",
+    "tag",
+    "digest",
+    "manifest",
+    "build",
+    "cache",
+    "push",
+    "release",
+    "registry",
+    "context",
+    "plan",
+]
 IGNORE = "*.log\n**/__pycache__\nnode_modules\n"
 DOCKERFILE = "FROM busybox:stable\nCOPY . /app\n"
 

@@ -77,9 +77,7 @@ def find(name: str, *, environ: Mapping[str, str], read: Read | None = None) -> 
         CommandFailed: the helper fails.
     """
     variable = environ.get("DOCKER_AUTH_CONFIG", "")
-    file = Path(
-        environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home(), ".docker"), "config.json"
-    )
+    file = Path(environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home(), ".docker"), "config.json")
     return (
         _entry(_parse(variable, "DOCKER_AUTH_CONFIG"), name, "DOCKER_AUTH_CONFIG")
         or _stored(_parse(_text(file), str(file)), name, str(file), environ, read or _read_alone)
@@ -214,9 +212,7 @@ def _ask(helper: str, name: str, where: str, environ: Mapping[str, str], read: R
     """Ask a credential helper, the way its protocol wants: `get`, with the server on standard input."""
     program = f"docker-credential-{helper}"
     if not re.fullmatch(r"[\w.-]+", helper) or not shutil.which(program, path=environ.get("PATH")):
-        raise ConfigError(
-            f"{where}: credential helper {program} is not installed: install it, or remove its line"
-        )
+        raise ConfigError(f"{where}: credential helper {program} is not installed: install it, or remove its line")
     # The server goes by environment, because invoke's own feeding of standard input takes 10 ms per character.
     script = 'printf %s "$BUILDTASKS_SERVER" | "$0" get'
     answer = read(["sh", "-c", script, program], env={**environ, "BUILDTASKS_SERVER": _server(name)})

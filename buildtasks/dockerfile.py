@@ -59,8 +59,8 @@ def bases(text: str, *, args: Mapping[str, str], named: Iterable[str] = ()) -> B
     outside = {(word, image) for word, image in found if image is None or _plain(image) not in contexts}
     syntax = _syntax(text, args)
     return Bases(
-        images=tuple(sorted({image for _, image in outside if image} | syntax)),
-        unresolved=tuple(sorted({word for word, image in outside if not image})),
+        images=tuple(sorted({image for _, image in outside if image and "$" not in image} | syntax)),
+        unresolved=tuple(sorted({word for word, image in outside if not image or "$" in image})),
     )
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class LocalImage:
     """An image in the engine: id, references, created (UTC), size in bytes, fingerprint, containers that use it.
 
-    `references` are all its names, also those outside the service's `repository`; `digest` is that of its manifest
+    `references` are all its tags, also those outside the service's `repository`; `digest` is that of its manifest
     where the image store keeps it.
     """
 
@@ -101,9 +101,8 @@ def as_json(image: LocalImage) -> dict[str, Any]:
 def _image(
     summary: Mapping[str, Any], names: Mapping[Repository, str], users: Mapping[str, tuple[str, ...]]
 ) -> LocalImage | None:
-    # Engines before 25 call an image without a name <none>:<none>.
-    references = tuple(name for name in summary.get("RepoTags") or () if not name.startswith("<none>"))
-    owners = {Reference.parse(reference).repository for reference in references} & set(names)
+    tags, digests = _references(summary, "RepoTags"), _references(summary, "RepoDigests")
+    owners = {reference.repository for reference in (*tags, *digests)} & set(names)
     if not owners:
         return None
     told: Mapping[str, str] = summary.get("Labels") or {}
@@ -112,19 +111,18 @@ def _image(
         service=names[repository],
         repository=repository,
         image_id=summary["Id"],
-        references=references,
+        references=tuple(str(reference) for reference in tags if not reference.digest),
         created=datetime.fromtimestamp(summary["Created"], timezone.utc),
         size=summary["Size"],
         fingerprint=told.get(labels.FINGERPRINT),
         used_by=users.get(summary["Id"], ()),
-        digest=_digest(summary, repository),
+        digest=next((one.digest for one in digests if one.repository == repository), None),
     )
 
 
-def _digest(summary: Mapping[str, Any], repository: Repository) -> str | None:
-    found = (name for name in summary.get("RepoDigests") or () if not name.startswith("<none>"))
-    pinned = (Reference.parse(name) for name in found)
-    return next((one.digest for one in pinned if one.repository == repository), None)
+def _references(summary: Mapping[str, Any], key: str) -> tuple[Reference, ...]:
+    """Return the names of an image; engines before 25 call it `<none>:<none>` when it has none."""
+    return tuple(Reference.parse(name) for name in summary.get(key) or () if not name.startswith("<none>"))
 
 
 def _users(client: DockerClient) -> dict[str, tuple[str, ...]]:

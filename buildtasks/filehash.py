@@ -2,21 +2,22 @@
 
 A hash is taken from memory only when path, size, mtime, ctime, inode and device are the same, and only when those
 times were already old when the file was read (a file written twice within one tick of the clock looks unchanged; git
-calls that racy, https://git-scm.com/docs/racy-git). The memory is worth time and nothing else: it is one file per
-context in the user's cache folder, replaced as a whole, dropped when its checksum is wrong, and bounded.
+calls that racy, https://git-scm.com/docs/racy-git). When nothing at all has changed, one comparison gives the digest
+of the whole context. The memory is worth time and nothing else: it is one file per context in the user's cache folder,
+replaced as a whole, dropped when its checksum is wrong, and bounded.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import struct
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -25,14 +26,14 @@ from buildtasks.context import Entry, location
 from buildtasks.context.walk import Stamp
 from buildtasks.errors import ContextError
 
-MAGIC = b"buildtasks hashes 1\n"
-SIGNATURE = struct.Struct("<qqqQQ")
+MAGIC = b"buildtasks hashes 2\n"
+STAMP = struct.Struct("<qqqQQ")
+SUM = 32
 RACY_NS = 2_000_000_000
 CHUNK = 1 << 20
-MOST_BYTES = 256_000_000
-
 BATCH = 256
 THREADS = 4
+MOST_BYTES = 256_000_000
 
 Remembered = tuple[Stamp, str]
 
@@ -41,25 +42,59 @@ class Changed(Exception):
     """A file was not the one that the walk saw: it vanished, was replaced or was written to. Carries its path."""
 
 
-def digests(root: Path, entries: Sequence[Entry], store: Path | None) -> list[str]:
-    """Return the SHA-256 of each file's content as 64 hex digits, an empty text for what is no file.
+class Memory:
+    """What is remembered of one context; `store` is the folder of memories, None for none."""
 
-    `store` is the folder that remembers hashes between runs, None for no memory.
+    def __init__(self, root: Path, store: Path | None) -> None:
+        self._root = root
+        self._file = store / sha256(os.fsencode(root)).hexdigest()[:32] if store else None
+        self._body = _read(self._file) if self._file else b""
+        self._since = time.time_ns() - RACY_NS
 
-    Raises:
-        Changed: a file is not what the walk saw.
-        ContextError: a file cannot be read.
-    """
-    memory = _place(root, store) if store else None
-    old = _read(memory) if memory else {}
-    since = time.time_ns() - RACY_NS
-    found = [_remembered(one, old) if one.kind == "file" else "" for one in entries]
-    unread = [at for at, digest in enumerate(found) if digest is None]
-    for at, digest in zip(unread, _contents(root, [entries[at] for at in unread]), strict=True):
-        found[at] = digest
-    if memory and (unread or sum(map(bool, found)) != len(old)):
-        _remember(memory, entries, found, since)
-    return cast("list[str]", found)
+    def whole(self, entries: Sequence[Entry]) -> str | None:
+        """Return the digest of the whole context when no entry has changed since it was kept."""
+        known = self._body[: 2 * SUM]
+        return known[SUM:].hex() if known and known[:SUM] == _state(entries) else None
+
+    def digests(self, entries: Sequence[Entry]) -> list[str]:
+        """Return the SHA-256 of each file's content as 64 hex digits, an empty text for what is no file.
+
+        Raises:
+            Changed: a file is not what the walk saw.
+            ContextError: a file cannot be read.
+        """
+        old = _unpack(self._body)
+        found = [_remembered(one, old) if one.kind == "file" else "" for one in entries]
+        unread = [at for at, digest in enumerate(found) if digest is None]
+        for at, digest in zip(unread, _contents(self._root, [entries[at] for at in unread]), strict=True):
+            found[at] = digest
+        return cast("list[str]", found)
+
+    def keep(self, entries: Sequence[Entry], digests: Sequence[str], whole: str) -> None:
+        """Remember a context, but nothing that was written to lately.
+
+        A memory that cannot be written costs time and nothing else.
+        """
+        if not self._file:
+            return
+        files = [(one, digest) for one, digest in zip(entries, digests, strict=True) if self._settled(one)]
+        # Were an entry too young, the digest of the whole would vouch for it: an all-zero state matches nothing.
+        state = _state(entries) if len(files) == len(entries) else bytes(SUM)
+        known = {one.path: (one.stamp, digest) for one, digest in files if digest}
+        with contextlib.suppress(OSError):
+            _write(self._file, state + bytes.fromhex(whole) + _pack(known))
+            _bound(self._file.parent)
+
+    def _settled(self, entry: Entry) -> bool:
+        return max(entry.stamp[1:3]) < self._since
+
+
+def _state(entries: Sequence[Entry]) -> bytes:
+    """Return a hash of all that the walk saw: equal when no entry has changed, as far as its stamp tells."""
+    numbers = chain.from_iterable((*one.stamp, one.mode) for one in entries)
+    words = "\0".join(chain.from_iterable((one.path, one.kind, one.target or "") for one in entries))
+    packed = struct.pack("<" + "qqqQQq" * len(entries), *numbers)
+    return sha256(packed + words.encode("utf-8", "surrogateescape")).digest()
 
 
 def _remembered(entry: Entry, old: Mapping[str, Remembered]) -> str | None:
@@ -76,22 +111,6 @@ def _contents(root: Path, entries: Sequence[Entry]) -> Iterator[str]:
     with ThreadPoolExecutor(THREADS) as pool:
         for part in pool.map(lambda batch: [_digest(root, entry) for entry in batch], parts):
             yield from part
-
-
-def _remember(memory: Path, entries: Sequence[Entry], found: Sequence[str | None], since: int) -> None:
-    """Remember what was not written to lately; a memory that cannot be written costs time and nothing else."""
-    known = {
-        entry.path: (entry.stamp, digest)
-        for entry, digest in zip(entries, found, strict=True)
-        if digest and max(entry.stamp[1:3]) < since
-    }
-    with contextlib.suppress(OSError):
-        _write(memory, known)
-        _bound(memory.parent)
-
-
-def _place(root: Path, store: Path) -> Path:
-    return store / hashlib.sha256(os.fsencode(root)).hexdigest()[:32]
 
 
 def _digest(root: Path, entry: Entry) -> str:
@@ -116,50 +135,52 @@ def _digest(root: Path, entry: Entry) -> str:
 
 def _content(handle: int, size: int) -> str:
     if size < CHUNK:
-        return hashlib.sha256(os.read(handle, CHUNK)).hexdigest()
-    whole = hashlib.sha256()
+        return sha256(os.read(handle, CHUNK)).hexdigest()
+    whole = sha256()
     for part in iter(partial(os.read, handle, CHUNK), b""):
         whole.update(part)
     return whole.hexdigest()
 
 
-def _read(file: Path) -> Mapping[str, Remembered]:
+def _read(file: Path) -> bytes:
     """Read a memory; any doubt about it gives an empty one."""
     try:
         content = file.read_bytes()
     except OSError:
+        return b""
+    head, body = content[: len(MAGIC) + SUM], content[len(MAGIC) + SUM :]
+    return body if head == MAGIC + sha256(body).digest() else b""
+
+
+def _unpack(body: bytes) -> Mapping[str, Remembered]:
+    """Return path, stamp and digest of each file: a count, all stamps, all digests, all paths."""
+    if not body:
         return {}
-    head, body = content[: len(MAGIC) + 32], content[len(MAGIC) + 32 :]
-    if head != MAGIC + hashlib.sha256(body).digest():
-        return {}
-    count = int.from_bytes(body[:8], "little")
-    signatures, digests = 8 + count * SIGNATURE.size, 8 + count * (SIGNATURE.size + 32)
+    start = 2 * SUM + 8
+    count = int.from_bytes(body[start - 8 : start], "little")
+    stamps, digests = start + count * STAMP.size, start + count * (STAMP.size + SUM)
     paths = body[digests:].decode("utf-8", "surrogateescape").split("\0")
-    hexes = body[signatures:digests].hex()
-    hashes = [hexes[at : at + 64] for at in range(0, len(hexes), 64)]
-    return dict(zip(paths, zip(SIGNATURE.iter_unpack(body[8:signatures]), hashes, strict=True), strict=False))
+    hexes = body[stamps:digests].hex()
+    texts = [hexes[at : at + 2 * SUM] for at in range(0, len(hexes), 2 * SUM)]
+    return dict(zip(paths, zip(STAMP.iter_unpack(body[start:stamps]), texts, strict=True), strict=False))
 
 
-def _write(file: Path, known: Mapping[str, Remembered]) -> None:
-    body = b"".join(_body(known))
+def _pack(known: Mapping[str, Remembered]) -> bytes:
+    stamps = b"".join(STAMP.pack(*stamp) for stamp, _ in known.values())
+    digests = bytes.fromhex("".join(digest for _, digest in known.values()))
+    return len(known).to_bytes(8, "little") + stamps + digests + "\0".join(known).encode("utf-8", "surrogateescape")
+
+
+def _write(file: Path, body: bytes) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            stream.write(MAGIC + hashlib.sha256(body).digest() + body)
+            stream.write(MAGIC + sha256(body).digest() + body)
         os.replace(name, file)
     except OSError:
         os.unlink(name)
         raise
-
-
-def _body(known: Mapping[str, Remembered]) -> Iterable[bytes]:
-    return chain(
-        [len(known).to_bytes(8, "little")],
-        (SIGNATURE.pack(*signature) for signature, _ in known.values()),
-        (bytes.fromhex(digest) for _, digest in known.values()),
-        ["\0".join(known).encode("utf-8", "surrogateescape")],
-    )
 
 
 def _bound(folder: Path) -> None:

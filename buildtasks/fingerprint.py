@@ -7,14 +7,15 @@ fingerprint is one that no image can have.
 
 from __future__ import annotations
 
+import gc
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
-from pathlib import Path
 
-from buildtasks.inputs import Input, Inputs, Listing, gather
+from buildtasks.inputs import Input, Scope, gather, unknown
 from buildtasks.settings import Service
 
 ENCODING = "buildtasks fingerprint 1"
@@ -28,12 +29,8 @@ class Fingerprint:
     unknown: tuple[str, ...] = ()
 
 
-def of(
-    services: Iterable[Service], bases: Mapping[str, str], store: Path | None, *, mode: str = "content"
-) -> dict[str, Fingerprint]:
+def of(services: Iterable[Service], scope: Scope) -> dict[str, Fingerprint]:
     """Return the fingerprint of each service; all that they need must be among them.
-
-    For `bases`, `store` and `mode` see `inputs.gather`.
 
     Raises:
         ContextError: a context cannot be read.
@@ -41,25 +38,32 @@ def of(
     table = {service.name: service for service in services}
     order = TopologicalSorter({name: set(service.needs) for name, service in table.items()}).static_order()
     found: dict[str, Fingerprint] = {}
-    for name in order:
-        needs = {need: found[need].value for need in table[name].needs}
-        blind = tuple(f"need {need}" for need in needs if found[need].unknown)
-        found[name] = fingerprint(gather(table[name], bases, needs, store, mode=mode), blind)
+    with _uncollected():
+        for name in order:
+            needs = {need: found[need] for need in table[name].needs}
+            values = {need: one.value for need, one in needs.items()}
+            blind = tuple(f"need {need}" for need, one in needs.items() if one.unknown)
+            found[name] = fingerprint(gather(table[name], replace(scope, needs=values)), blind)
     return found
 
 
-def fingerprint(inputs: Inputs, blind: tuple[str, ...] = ()) -> Fingerprint:
-    """Return the fingerprint of inputs; `blind` says what else is not known."""
-    unknown = inputs.unknown() + blind
-    contexts = [Input("context", name, digest(listing)) for name, listing in inputs.listings.items()]
-    nonce = [Input("unknown", "", uuid.uuid4().hex)] if unknown else []
-    return Fingerprint(encode([*inputs.single, *contexts, *nonce]), unknown)
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector out: a walk makes tuples by the ten thousand and no cycle (measured: a tenth)."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
-def digest(listing: Listing) -> str:
-    """Return the SHA-256 of a context's listing. Neither paths nor values can hold the NUL that ends them."""
-    text = "".join([f"{path}\0{value}\0" for path, value in listing])
-    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+def fingerprint(inputs: Sequence[Input], blind: tuple[str, ...] = ()) -> Fingerprint:
+    """Return the fingerprint of gathered inputs; `blind` says what else is not known."""
+    lacking = unknown(inputs) + blind
+    nonce = [Input("unknown", "", uuid.uuid4().hex)] if lacking else []
+    return Fingerprint(encode([*inputs, *nonce]), lacking)
 
 
 def encode(inputs: Iterable[Input]) -> str:

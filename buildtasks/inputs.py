@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from typing import NamedTuple
 from buildtasks import dockerfile
 from buildtasks.context import Entry, walk
 from buildtasks.errors import ContextError
-from buildtasks.filehash import Changed, digests
+from buildtasks.filehash import Changed, Memory
 from buildtasks.revision import Revision
 from buildtasks.settings import Service, fields
 from buildtasks.settings.services import is_remote
@@ -45,27 +46,6 @@ class Input(NamedTuple):
     kind: str
     name: str
     value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """All inputs of one service: single ones, and the listing of each local context by its name ("" is the main)."""
-
-    single: tuple[Input, ...]
-    listings: Mapping[str, Listing]
-
-    def unknown(self) -> tuple[str, ...]:
-        """Return what could not be known, in words."""
-        return tuple(f"{one.kind} {one.name}".strip() for one in self.single if one.value == UNKNOWN)
-
-    def flat(self) -> tuple[Input, ...]:
-        """Return every input by itself; a file of a named context has the name in front, as `NAME:path`."""
-        files = (
-            Input("file", f"{name}:{path}" if name else path, value)
-            for name, listing in self.listings.items()
-            for path, value in listing
-        )
-        return (*self.single, *files)
 
 
 def settled(service: Service, version: Version | None, revision: Revision) -> Service:
@@ -100,28 +80,49 @@ def base_images(service: Service) -> dockerfile.Bases:
     return replace(found, images=tuple(sorted({*found.images, *named})))
 
 
-def gather(
-    service: Service, bases: Mapping[str, str], needs: Mapping[str, str], store: Path | None, *, mode: str = "content"
-) -> Inputs:
-    """Read all inputs of a service.
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the inputs of a service are read with.
 
-    `bases` maps base images as written to their digests (missing: not known), `needs` services to their
-    fingerprints; `store` is the folder that remembers hashes of files. In mode `dependencies` only package files of
+    `bases` maps base images as written to their digests (missing or empty: not known), `needs` services to their
+    fingerprints; `store` is the folder that remembers hashes of files; in mode `dependencies` only package files of
     the contexts count.
+    """
+
+    bases: Mapping[str, str]
+    needs: Mapping[str, str]
+    store: Path | None
+    mode: str = "content"
+
+
+def gather(service: Service, scope: Scope) -> tuple[Input, ...]:
+    """Return the inputs of a service; a local context is one of them, by the digest of its listing.
 
     Raises:
         ContextError: a context or the Dockerfile cannot be read.
     """
-    single = [*_settings(service, mode), *_images(service, bases), *_remote(service)]
-    single += [Input("need", name, needs[name]) for name in service.needs]
-    listings: dict[str, Listing] = {}
+    contexts = (
+        Input("context", name, _attempt(partial(_context_digest, root, ignore_of, scope)))
+        for name, (root, ignore_of) in _folders(service).items()
+    )
+    needs = (Input("need", name, scope.needs[name]) for name in service.needs)
+    return (*_settings(service, scope.mode), *_images(service, scope.bases), *_remote(service), *needs, *contexts)
+
+
+def unknown(inputs: Iterable[Input]) -> tuple[str, ...]:
+    """Return which of the inputs could not be known, in words."""
+    return tuple(f"{one.kind} {one.name}".strip() for one in inputs if one.value == UNKNOWN)
+
+
+def files(service: Service, scope: Scope) -> Iterator[Input]:
+    """Yield each entry of the local contexts; one of a named context has the name in front, as `NAME:path`.
+
+    Raises:
+        ContextError: a context cannot be read.
+    """
     for name, (root, ignore_of) in _folders(service).items():
-        try:
-            found = listing(root, ignore_of, store)
-            listings[name] = found if mode == "content" else [one for one in found if _is_dependency(one[0])]
-        except Changed as error:
-            single.append(Input("file", f"{error} keeps changing", UNKNOWN))
-    return Inputs(tuple(single), listings)
+        for path, value in listing(root, ignore_of, scope):
+            yield Input("file", f"{name}:{path}" if name else path, value)
 
 
 def _settings(service: Service, mode: str) -> Iterator[Input]:
@@ -169,29 +170,52 @@ def _is_dependency(path: str) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in DEPENDENCIES)
 
 
-def listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
-    """Return path and value of each entry of a context, in the order of the walk.
+def listing(root: Path, ignore_of: Path | None, scope: Scope) -> Listing:
+    """Return path and value of each entry of a context that counts, in the order of the walk.
 
     A file has `file <mode> <sha256>`, a folder `dir <mode>`, a symbolic link `symlink <target>`, anything else its
     kind, mode and device numbers. The mode is four octal digits without write for group and others, so that umask
     022 and 002 agree.
 
     Raises:
-        Changed: a file kept changing while it was read, several times over.
+        Changed: a file was not what the walk saw.
         ContextError: something cannot be read.
     """
-    for _ in range(ATTEMPTS - 1):
-        with contextlib.suppress(Changed):
-            return _listing(root, ignore_of, store)
-    return _listing(root, ignore_of, store)
-
-
-def _listing(root: Path, ignore_of: Path | None, store: Path | None) -> Listing:
     entries = list(walk(root, dockerfile=ignore_of))
-    return list(map(_listed, entries, digests(root, entries, store)))
+    return _listed(entries, Memory(root, scope.store).digests(entries), scope.mode)
 
 
-def _listed(entry: Entry, digest: str) -> tuple[str, str]:
+def digest(found: Listing) -> str:
+    """Return the SHA-256 of a listing. Neither paths nor values can hold the NUL that ends them."""
+    text = "".join([f"{path}\0{value}\0" for path, value in found])
+    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _context_digest(root: Path, ignore_of: Path | None, scope: Scope) -> str:
+    entries, memory = list(walk(root, dockerfile=ignore_of)), Memory(root, scope.store)
+    known = memory.whole(entries) if scope.mode == "content" else None
+    if known:
+        return known
+    digests = memory.digests(entries)
+    whole = digest(_listed(entries, digests, "content"))
+    memory.keep(entries, digests, whole)
+    return whole if scope.mode == "content" else digest(_listed(entries, digests, scope.mode))
+
+
+def _attempt(read: Callable[[], str]) -> str:
+    """Read again when files change meanwhile; when they keep changing, the value is not known."""
+    for _ in range(ATTEMPTS):
+        with contextlib.suppress(Changed):
+            return read()
+    return UNKNOWN
+
+
+def _listed(entries: Iterable[Entry], digests: Iterable[str], mode: str) -> Listing:
+    found = map(_value, entries, digests)
+    return [one for one in found if mode == "content" or _is_dependency(one[0])]
+
+
+def _value(entry: Entry, digest: str) -> tuple[str, str]:
     if digest:
         return entry.path, f"file {entry.mode & 0o7755:04o} {digest}"
     if entry.kind == "symlink":

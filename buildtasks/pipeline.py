@@ -161,7 +161,7 @@ def contexts(service: Service, bases: Mapping[str, str], sources: Mapping[str, R
     where their images are.
     """
     pinned = {image: _pinned(image, bases.get(image, "")) for image in inputs.base_images(service).images}
-    own = {name: pinned.get(context.removeprefix(inputs.IMAGE)) or context for name, context in service.contexts.items()}
+    own = {name: pinned.get(text.removeprefix(inputs.IMAGE)) or text for name, text in service.contexts.items()}
     needs = {name: f"{inputs.IMAGE}{sources[name]}" for name in service.needs}
     return {**{image: context for image, context in pinned.items() if context}, **own, **needs}
 

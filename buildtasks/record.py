@@ -11,17 +11,22 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from buildtasks.inputs import Input
+from buildtasks.filehash import Changed
+from buildtasks.fingerprint import encode
+from buildtasks.inputs import Input, Scope, files, gather
 from buildtasks.reference import Reference
 from buildtasks.registry import Manifest, Registries
 from buildtasks.registry.manifest import OCI_MANIFEST, Descriptor
+from buildtasks.settings import Service
 
+LISTED = re.compile(r"[0-9a-f]{64}")
 SUFFIX = ".inputs"
 CONFIG_TYPE = "application/vnd.buildtasks.inputs.config.v1+json"
 LAYER_TYPE = "application/vnd.buildtasks.inputs.v1+json+gzip"
@@ -44,6 +49,26 @@ class Difference:
     name: str
     was: str | None
     now: str | None
+
+
+def taken(service: Service, scope: Scope, fingerprint: str) -> Record | None:
+    """Read the inputs of a service for the record of a fingerprint; None when they are others by now.
+
+    Raises:
+        ContextError: a context cannot be read.
+    """
+    with contextlib.suppress(Changed):
+        listed = tuple(files(service, scope))
+        # Gathered after the files were read: had one changed meanwhile, this would show it.
+        single = gather(service, scope)
+        if encode(single) == fingerprint:
+            return Record(fingerprint, (*(one for one in single if not _is_listed(one)), *listed))
+    return None
+
+
+def _is_listed(one: Input) -> bool:
+    """Tell whether an input stands for a local context, whose entries the record lists one by one."""
+    return one.kind == "context" and LISTED.fullmatch(one.value) is not None
 
 
 def compare(was: Sequence[Input], now: Sequence[Input]) -> tuple[Difference, ...]:

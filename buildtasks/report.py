@@ -180,7 +180,8 @@ def short(digest: str | None) -> str:
 def size(count: float) -> str:
     """Return bytes in the largest unit that keeps a number of at least one, in powers of 1000 as docker tells them."""
     for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
+        # 999.95 and more would be told as 1000.0.
+        if count < (999.5 if unit == "B" else 999.95):
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
@@ -192,14 +193,17 @@ def document(value: Mapping[str, Any] | Sequence[Any]) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Make sure, before anything is done, that a report can be written there.
+    """Make sure, before anything is done, that a report can be written there; nothing is left behind.
 
     Raises:
         ConfigError: it cannot.
     """
     try:
+        new = not path.exists()
         with path.open("a", encoding="utf-8"):
             pass
+        if new:
+            path.unlink()
     except OSError as error:
         raise ConfigError(f"--report {path}: {error.strerror}") from error
 

@@ -7,12 +7,21 @@ one `git status` (https://git-scm.com/docs/git-log, https://git-scm.com/docs/git
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from invoke.context import Context
 
 from buildtasks import shell
+from buildtasks.errors import ConfigError
+
+# Configuration may print a check of the signature in front, or hide refs: here all is said.
+LOG = (
+    *("git", "log", "-1", "--no-show-signature", "--decorate=full", "--decorate-refs=HEAD"),
+    *("--decorate-refs=refs/heads/*", "--decorate-refs=refs/tags/*"),
+    *("--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%H%n%cd%n%D"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +51,14 @@ class Revision:
 
 
 def read(c: Context, root: Path) -> Revision:
-    """Ask git about the checkout at `root`."""
-    form = "--format=%H%n%cd%n%D"
-    log = shell.read(
-        c,
-        ["git", "log", "-1", form, "--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--decorate=full"],
-        cwd=root,
-        env={"TZ": "UTC", "LC_ALL": "C"},
-    )
+    """Ask git about the checkout at `root`.
+
+    Raises:
+        ConfigError: git will not read a checkout of another user; its message says what allows it.
+    """
+    log = shell.read(c, LOG, cwd=root, env={"TZ": "UTC", "LC_ALL": "C"})
+    if "dubious ownership" in log.stderr:
+        raise ConfigError(f"{root}: git refuses: {log.stderr.strip().removeprefix('fatal: ')}")
     if not log.ok:
         return Revision()
     commit, date, decoration = (*log.stdout.splitlines(), "", "", "")[:3]
@@ -66,17 +75,27 @@ def read(c: Context, root: Path) -> Revision:
 
 
 def _branch(decoration: str) -> str:
-    found = re.search(r"HEAD -> refs/heads/([^,]+)", decoration)
-    return found.group(1) if found else ""
+    return next(_names(decoration, "HEAD -> refs/heads/"), "")
 
 
 def _tags(decoration: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"tag: refs/tags/([^,]+)", decoration))
+    return tuple(sorted(_names(decoration, "tag: refs/tags/")))
+
+
+def _names(decoration: str, kind: str) -> Iterator[str]:
+    # A name may hold a comma, but no blank.
+    return (part.removeprefix(kind) for part in decoration.split(", ") if part.startswith(kind))
 
 
 def web_address(remote: str) -> str:
-    """Return the https address of a git remote without user or password; empty for a path on this machine."""
-    found = re.fullmatch(r"(?:[\w.-]+@)([\w.-]+):(?!//)(.+?)(?:\.git)?/?", remote) or re.fullmatch(
-        r"(?:https?|ssh|git)://(?:[^@/]*@)?([^/:]+)(?::\d+)?/(.+?)(?:\.git)?/?", remote
+    """Return the web address of a git remote without user or password; empty for a path on this machine.
+
+    The port of an http address stays, that of ssh says nothing about the web.
+    """
+    web = re.fullmatch(r"(https?://)(?:[^/]*@)?([^/@]+/.+?)(?:\.git)?/?", remote)
+    if web:
+        return web.group(1) + web.group(2)
+    found = re.fullmatch(r"[\w.-]+@([\w.-]+):(?!//)/*(.+?)(?:\.git)?/?", remote) or re.fullmatch(
+        r"(?:ssh|git)://(?:[^/]*@)?([^/:@]+)(?::\d*)?/+(.+?)(?:\.git)?/?", remote
     )
     return f"https://{found.group(1)}/{found.group(2)}" if found else ""

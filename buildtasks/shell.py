@@ -13,8 +13,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from invoke.context import Context
+from invoke.exceptions import CommandTimedOut
 
 from buildtasks.errors import CommandFailed
+
+# The exit code of timeout(1).
+TIMED_OUT = 124
 
 
 class Writer(Protocol):
@@ -52,10 +56,12 @@ class Answer:
 
 
 def read(c: Context, argv: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> Answer:
-    """Run a command that changes nothing and return its answer, whatever its exit code."""
-    quiet: dict[str, Any] = {"hide": True, "echo": False, "dry": False}
-    result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=dict(env or {}), **quiet)
-    return Answer(result.exited, result.stdout, result.stderr)
+    """Run a command that changes nothing and return its answer, whatever its exit code.
+
+    Raises:
+        CommandFailed: it took longer than `inv --command-timeout` allows.
+    """
+    return _answer(c, argv, env, cwd, {"hide": True, "echo": False, "dry": False})
 
 
 def run(
@@ -73,16 +79,28 @@ def run(
     is never echoed.
 
     Raises:
-        CommandFailed: the exit code was not 0; `hint` is added to its message.
+        CommandFailed: the exit code was not 0 (`hint` is added to its message), or it took too long.
     """
     streams: dict[str, Any] = {"out_stream": log, "err_stream": log, "echo": False} if log else {}
     if log and not dry(c):
         log.write(f"$ {shlex.join(argv)}\n")
-    result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=dict(env or {}), **streams)
-    answer = Answer(result.exited, result.stdout, result.stderr)
+    answer = _answer(c, argv, env, cwd, streams)
     if not answer.ok:
         raise CommandFailed(argv, answer.exited, answer.stderr or answer.stdout, hint=hint)
     return answer
+
+
+def _answer(
+    c: Context, argv: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None, how: Mapping[str, Any]
+) -> Answer:
+    # An `env` of ours takes the place of the one in the `run` section of invoke.yaml, so that it must hold it too.
+    configured = c.config.run.env
+    whole = {**{name: configured[name] for name in configured}, **(env or {})}
+    try:
+        result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=whole, **how)
+    except CommandTimedOut as error:
+        raise CommandFailed(argv, TIMED_OUT, f"stopped after {error.timeout} seconds") from error
+    return Answer(result.exited, result.stdout, result.stderr)
 
 
 def _line(argv: Sequence[str], cwd: Path | None) -> str:

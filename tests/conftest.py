@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import pytest
 from cases import pytest_terminal_summary as pytest_terminal_summary
 
 import sandbox as sandboxes
+from buildtasks.labels import FINGERPRINT
 from buildtasks.reference import Repository
 from buildtasks.registry import Registries
 
@@ -113,25 +116,44 @@ class Scratch:
         return Repository.parse(f"{self.prefix}/{service}")
 
 
-@pytest.fixture
-def make_scratch(tmp_path: Path, registry: str) -> Iterator[Callable[[], Scratch]]:
-    """Return a maker of throw-away projects; their images leave the engine and the registry afterwards."""
+@contextmanager
+def projects(base: Path, registry: str) -> Iterator[Callable[[], Scratch]]:
+    """Give a maker of throw-away projects below a folder; their images leave engine and registry afterwards."""
     made: list[Scratch] = []
 
     def make() -> Scratch:
-        root = tmp_path / f"project{len(made)}"
+        root = base / f"project{len(made)}"
         root.mkdir()
-        scratch = Scratch(root, f"{registry}/t{uuid.uuid4().hex[:12]}", {"XDG_CACHE_HOME": str(tmp_path / "cache")})
+        scratch = Scratch(root, f"{registry}/t{uuid.uuid4().hex[:12]}", {"XDG_CACHE_HOME": str(base / "cache")})
         scratch.write("tasks.py", "from buildtasks import ns\n")
         scratch.write("VERSION", "1.0.0\n")
         scratch.write("invoke.yaml", f"buildtasks:\n  repository: {scratch.prefix}/{{service}}\n")
         made.append(scratch)
         return scratch
 
-    yield make
-    for scratch in made:
-        clean_engine(scratch.prefix)
-        clean_registry(scratch)
+    try:
+        yield make
+    finally:
+        for scratch in made:
+            clean_engine(scratch)
+            clean_registry(scratch)
+
+
+def add_samples(scratch: Scratch) -> Scratch:
+    """Put this repository's five sample services into a project, with their settings, and commit."""
+    shutil.copytree(ROOT / "services", scratch.root / "services")
+    settings = (ROOT / "invoke.yaml").read_text(encoding="utf-8")
+    template = next(line for line in settings.splitlines() if line.strip().startswith("repository:"))
+    scratch.write("invoke.yaml", settings.replace(template, f"  repository: {scratch.prefix}/{{service}}"))
+    scratch.commit()
+    return scratch
+
+
+@pytest.fixture
+def make_scratch(tmp_path: Path, registry: str) -> Iterator[Callable[[], Scratch]]:
+    """Return a maker of throw-away projects; their images leave the engine and the registry afterwards."""
+    with projects(tmp_path, registry) as make:
+        yield make
 
 
 @pytest.fixture
@@ -143,35 +165,40 @@ def scratch(make_scratch: Callable[[], Scratch]) -> Scratch:
 @pytest.fixture
 def samples(scratch: Scratch) -> Scratch:
     """Return a committed throw-away project with this repository's five sample services."""
-    shutil.copytree(ROOT / "services", scratch.root / "services")
-    settings = (ROOT / "invoke.yaml").read_text(encoding="utf-8")
-    template = next(line for line in settings.splitlines() if line.strip().startswith("repository:"))
-    scratch.write("invoke.yaml", settings.replace(template, f"  repository: {scratch.prefix}/{{service}}"))
-    scratch.commit()
-    return scratch
+    return add_samples(scratch)
 
 
-def clean_engine(prefix: str) -> None:
-    """Remove all images below a prefix from the engine."""
+def clean_engine(scratch: Scratch) -> None:
+    """Remove all images of a project from the engine: those with a name, and those that lost it to a newer build."""
+    built = {path.name.partition(".")[0] for path in (scratch.root / ".buildtasks/inputs").glob("*")}
     client = docker.from_env()
     try:
         for image in client.api.images():
             for reference in image.get("RepoTags") or ():
-                if reference.startswith(f"{prefix}/"):
+                if reference.startswith(f"{scratch.prefix}/") and "@" not in reference:
                     client.api.remove_image(reference, force=True)
+        # What a build was based on by its digest has a name without a tag.
+        for image in client.api.images():
+            if any(name.startswith(f"{scratch.prefix}/") for name in image.get("RepoDigests") or ()):
+                client.api.remove_image(image["Id"], force=True)
+        for image in client.api.images(filters={"dangling": True, "label": [FINGERPRINT]}):
+            if image["Labels"][FINGERPRINT] in built:
+                with suppress(docker.errors.APIError):
+                    client.api.remove_image(image["Id"])
     finally:
         client.close()
 
 
 def clean_registry(scratch: Scratch) -> None:
     """Remove all images of a project from the registry."""
-    services = scratch.root / "services"
-    names = [entry.name for entry in services.iterdir()] if services.is_dir() else []
+    registry, _, name = scratch.prefix.partition("/")
+    with urllib.request.urlopen(f"http://{registry}/v2/_catalog?n=100&last={name}", timeout=10) as answer:
+        known = json.load(answer)["repositories"]
     registries = Registries()
-    for name in names:
-        repository = scratch.repository(name)
-        registry = registries.of(repository)
-        tops = {registry.head(repository.tag(tag)) for tag in registry.tags(repository)}
+    for path in (path for path in known if path.startswith(f"{name}/")):
+        repository = Repository.parse(f"{registry}/{path}")
+        client = registries.of(repository)
+        tops = {client.head(repository.tag(tag)) for tag in client.tags(repository)}
         for top in tops - {None}:
             assert top is not None
-            registry.delete_manifest(repository.at(top.digest))
+            client.delete_manifest(repository.at(top.digest))

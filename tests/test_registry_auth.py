@@ -23,7 +23,7 @@ import pytest
 from faults import Asked, Say, Ticking
 
 from buildtasks.credentials import Credential
-from buildtasks.errors import NotFound, RegistryError, Unauthorized
+from buildtasks.errors import ConfigError, NotFound, RegistryError, Unauthorized
 from buildtasks.reference import Repository
 from buildtasks.registry import MEDIA_TYPES, Descriptor, Manifest, Registry
 from buildtasks.registry.challenge import (
@@ -275,6 +275,20 @@ def test_a_refusal_that_stays_is_an_error_not_a_loop(behind: Behind, gate: Gate)
         ):
             behind.registry.tags(behind.repository)
     assert len(behind.server.asked) <= 10
+
+
+def test_how_often_a_refusal_is_answered(gate: Gate) -> None:
+    gate.grants = frozenset()
+    for credential, read, tokens in ((MILOU, True, 2), (MILOU, False, 1), (None, True, 1), (None, False, 1)):
+        gate.user = basic("milou", SECRET) if credential else ""
+        with faults.serve(
+            lambda asked: Say(401, gate.registry(asked).headers) if asked.path != "/token" else gate.token(asked)
+        ) as server:
+            it = Behind(server, credential)
+            with pytest.raises(Unauthorized):
+                it.registry.tags(it.repository) if read else it.registry.put(it.repository.tag("x"), MANIFEST)
+        assert len(it.tokens()) == tokens
+        assert len(server.asked) == 2 * tokens + 1
 
 
 def test_a_registry_that_refuses_everything_is_asked_twice() -> None:
@@ -722,6 +736,9 @@ def test_the_private_authority_of_a_host_is_trusted_and_no_other(authority: Auth
         folder.mkdir(parents=True)
         (folder / "ca.crt").write_bytes((authority.folder / "ca.crt").read_bytes())
         assert over_tls(server.host, tmp_path).tags(Repository(server.host, "a")) == ("x",)
+        (folder / "ca.crt").write_text("nonsense", encoding="utf-8")
+        with pytest.raises(ConfigError, match=r"certs\.d/.*/ca\.crt: not a certificate: "):
+            over_tls(server.host, tmp_path).tags(Repository(server.host, "a"))
         stranger = Authority(tmp_path).make()
         (folder / "ca.crt").write_bytes((stranger.folder / "ca.crt").read_bytes())
         with pytest.raises(

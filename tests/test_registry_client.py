@@ -165,6 +165,13 @@ def test_a_blob_is_mounted_when_it_is_there(place: Place) -> None:
     assert not place.registry.mount(target, NOWHERE, place.repository)
 
 
+def test_an_upload_that_a_mount_began_is_cancelled(place: Place, behind: Spoil) -> None:
+    it = behind(first(place))
+    assert not it.registry.mount(it.repository, NOWHERE, Repository(it.repository.registry, "other"))
+    assert [asked.method for asked in it.server.asked] == ["POST", "DELETE"]
+    assert it.server.asked[1].path.startswith(f"/v2/{it.repository.path}/blobs/uploads/")
+
+
 def test_this_registry_cannot_delete_one_tag_and_says_so(place: Place) -> None:
     image = place.publish("1.0.0", "latest")
     assert place.registry.delete_tag(place.repository.tag("latest")) is False

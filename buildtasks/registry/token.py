@@ -67,9 +67,7 @@ def _get(transport: Transport, challenge: Challenge, scope: Scope, credential: C
     return transport.send(Call("GET", url, authorization=authorization, limit=LARGEST))
 
 
-def _post(
-    transport: Transport, challenge: Challenge, scope: Scope, credential: Credential | None
-) -> Reply | None:
+def _post(transport: Transport, challenge: Challenge, scope: Scope, credential: Credential | None) -> Reply | None:
     """Ask in the OAuth2 form, with an identity token; None without one, or when there is no such form."""
     if credential is None or not credential.identity_token:
         return None

@@ -20,6 +20,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from buildtasks.errors import ConfigError
 from buildtasks.reference import is_loopback
 from buildtasks.registry.origin import origin
 
@@ -52,9 +53,7 @@ class Line:
     cert: tuple[str, str] | None
     proxies: Mapping[str, str]
 
-    def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: Any, seconds: float
-    ) -> requests.Response:
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: Any, seconds: float) -> requests.Response:
         """Send one request, once, and return its answer with the body still unread."""
         request = requests.Request(method, url, headers=dict(headers), data=body).prepare()
         return self.adapter.send(
@@ -68,7 +67,11 @@ class Line:
 
 
 def open_line(url: str, environ: Mapping[str, str]) -> Line:
-    """Prepare what reaches the origin of a URL, with what Docker's `certs.d` holds for it."""
+    """Prepare what reaches the origin of a URL, with what Docker's `certs.d` holds for it.
+
+    Raises:
+        ConfigError: a file there is no certificate.
+    """
     scheme, host, port = origin(url)
     local = is_loopback(f"[{host}]" if ":" in host else host)
     proxies = {} if local else requests.utils.get_environ_proxies(url)
@@ -76,13 +79,22 @@ def open_line(url: str, environ: Mapping[str, str]) -> Line:
         return Line(Adapter(None), True, None, proxies)
     folders = certificate_folders(host, port, environ)
     authorities = [path for folder in folders for path in sorted(folder.glob("*.crt"))]
-    context = ssl.create_default_context()
-    for path in authorities:
-        context.load_verify_locations(path)
+    context = _context(authorities)
     if local and not authorities:
         _quiet()
         return Line(Adapter(None), False, _client_certificate(folders), proxies)
     return Line(Adapter(context), _verify(environ), _client_certificate(folders), proxies)
+
+
+def _context(authorities: list[Path]) -> ssl.SSLContext:
+    """Trust some authorities beside those of the system."""
+    context = ssl.create_default_context()
+    for path in authorities:
+        try:
+            context.load_verify_locations(path)
+        except OSError as error:
+            raise ConfigError(f"{path}: not a certificate: {error.strerror or error}") from None
+    return context
 
 
 def certificate_folders(host: str, port: int, environ: Mapping[str, str]) -> list[Path]:

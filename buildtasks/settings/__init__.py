@@ -26,13 +26,15 @@ from buildtasks.settings.services import Place, Service, discover
 __all__ = ["DEFAULTS", "Project", "Service", "load", "schema", "selected"]
 
 _TEXT = {"type": "string"}
+_LIST = {"type": ["string", "array"], "items": {"type": "string"}}
+_PAIRS = {"type": "object", "additionalProperties": {"type": "string"}}
 _COUNT = {"type": ["integer", "string"], "minimum": 1}
 
 FIELDS: Mapping[str, Field] = {
     "repository": Field(fields.text, "template of every repository, with {service} in it", _TEXT),
     "services": Field(lambda value, where: value, "folder of Dockerfiles, compose or bake file, or a mapping"),
-    "platforms": Field(fields.texts, "platforms of every service", {"type": ["string", "array"]}),
-    "labels": Field(fields.pairs, "labels of every image", {"type": "object"}),
+    "platforms": Field(fields.texts, "platforms of every service, os/arch[/variant]", _LIST),
+    "labels": Field(fields.pairs, "labels of every image", _PAIRS),
     "latest": Field(
         fields.choice("newest", "always", "never"),
         "when `latest` moves",
@@ -81,7 +83,8 @@ def load(c: Context) -> Project:
     root, source = _root(c), f"{_file(c)}: buildtasks"
     section = _section(c, source)
     fields.known_keys(section, FIELDS, source)
-    given = {key: value for key, value in section.items() if value not in (None, "")}
+    # An empty value means the default, also where it came in place of one (`latest:` alone, an empty variable).
+    given = _filled({**DEFAULTS, **_filled(section)})
     read = {key: FIELDS[key].read(value, f"{source}.{key}") for key, value in given.items()}
     place = Place(root, source, read.get("repository", ""), read.get("platforms", ()), read.get("labels", {}))
     return Project(
@@ -107,6 +110,10 @@ def _section(c: Context, source: str) -> dict[str, Any]:
     if not isinstance(section, dict):
         raise ConfigError(f"{source}: a mapping is needed, found {fields.shown(section)}")
     return section
+
+
+def _filled(section: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if value not in (None, "")}
 
 
 def _plain(value: Any) -> Any:

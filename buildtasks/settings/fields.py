@@ -8,10 +8,12 @@ the JSON Schema (draft 2020-12, https://json-schema.org/draft/2020-12) for edito
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 import string
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from buildtasks.errors import ConfigError
@@ -53,6 +55,8 @@ def text(value: Any, where: str) -> str:
     """
     if isinstance(value, (bool, int, float)):
         raise ConfigError(f'{where}: a text is needed, YAML made a {type(value).__name__} of it: quote it, "{value}"')
+    if isinstance(value, date):
+        raise ConfigError(f'{where}: a text is needed, YAML made a date of it: quote it, "{value}"')
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(f"{where}: a text is needed, found {shown(value)}")
     return value
@@ -73,13 +77,13 @@ def flag(value: Any, where: str) -> bool:
 
 
 def count(value: Any, where: str) -> int:
-    """Read a whole number of at least 1, also as a text.
+    """Read a whole number of at least 1 and at most 999999999, also as a text.
 
     Raises:
         ConfigError: anything else.
     """
     digits = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ""
-    if not digits.isascii() or not digits.isdigit() or int(digits) < 1:
+    if not re.fullmatch(r"0*[1-9][0-9]{0,8}", digits):
         raise ConfigError(f"{where}: a whole number of at least 1 is needed, found {shown(value)}")
     return int(digits)
 
@@ -153,13 +157,15 @@ def fill(template: str, where: str, values: Mapping[str, str]) -> str:
     """Fill `{name}` places of a template.
 
     Raises:
-        ConfigError: the template names a value that does not exist, or has a single brace.
+        ConfigError: the template names a value that does not exist, or has a single brace or a format.
     """
     try:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        places = [(name, form, how) for _, name, form, how in string.Formatter().parse(template) if name is not None]
     except ValueError as error:
         raise ConfigError(f"{where}: {error}: {template}") from error
-    for name in names:
+    for name, form, conversion in places:
+        if form or conversion:
+            raise ConfigError(f"{where}: a name alone is needed in the braces of {{{name}}}: {template}")
         if name not in values:
             raise ConfigError(f"{where}: unknown {{{name}}}{nearest(name, values)} (known: {', '.join(values)})")
     return template.format_map(values)

@@ -24,7 +24,10 @@ from buildtasks.settings import fields
 from buildtasks.settings.fields import Field
 
 NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
-REMOTE = re.compile(r"(?:https?|ssh|git)://|git@|github\.com/|.*\.git(?:#.*)?$")
+# As buildx tells them apart: a bare `name.git` is a folder.
+REMOTE = re.compile(r"(?:https?|ssh|git)://|[\w.-]+@[\w.-]+:|github\.com/")
+# Keys of a bake target that change what is built and that a service has no word for.
+UNSUPPORTED = ("dockerfile-inline", "extra-hosts", "entitlements")
 
 _TEXT = {"type": "string"}
 _LIST = {"type": ["string", "array"], "items": {"type": "string"}}
@@ -131,9 +134,9 @@ def _folder(path: Path, where: str) -> dict[str, Any]:
 def _service(name: Any, value: Any, where: str, place: Place) -> Service:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         raise ConfigError(f"{where}: not a service name: {name!r} (lower case letters, digits, and . _ - between them)")
-    if not isinstance(value or {}, Mapping):
+    given: Mapping[str, Any] = {} if value is None else value
+    if not isinstance(given, Mapping):
         raise ConfigError(f"{where}: a mapping is needed, found {fields.shown(value)}")
-    given: Mapping[str, Any] = value or {}
     fields.known_keys(given, FIELDS, where)
     read = {key: FIELDS[key].read(item, f"{where}.{key}") for key, item in given.items() if item is not None}
     context, dockerfile = _location(name, read, where, place)
@@ -141,7 +144,7 @@ def _service(name: Any, value: Any, where: str, place: Place) -> Service:
         name=name,
         context=context,
         dockerfile=dockerfile,
-        repository=_repository(name, read.pop("repository", place.repository), where, place),
+        repository=_repository(name, read.pop("repository", ""), where, place),
         platforms=read.pop("platforms", ()) or place.platforms,
         labels={**place.labels, **read.pop("labels", {})},
         contexts=_contexts(read.pop("contexts", {}), where, place),
@@ -181,14 +184,14 @@ def _contexts(given: Mapping[str, str], where: str, place: Place) -> dict[str, s
     return {name: resolved(name, context) for name, context in given.items()}
 
 
-def _repository(name: str, template: str, where: str, place: Place) -> Repository:
+def _repository(name: str, own: str, where: str, place: Place) -> Repository:
+    at, template = (f"{where if own else place.source}.repository", own or place.repository)
     if not template:
-        example = "ghcr.io/you/{service}"
-        raise ConfigError(f"{place.source}.repository: missing; where do the images go? for example {example}")
+        raise ConfigError(f"{at}: missing; where do the images go? for example ghcr.io/you/{{service}}")
     try:
-        return Repository.parse(fields.fill(template, f"{where}.repository", {"service": name}))
+        return Repository.parse(fields.fill(template, at, {"service": name}))
     except InvalidReference as error:
-        raise InvalidReference(f"{where}.repository: {error}") from error
+        raise InvalidReference(f"{at}: {error}") from error
 
 
 def _bake(c: Context, path: Path, where: str, place: Place) -> tuple[Service, ...]:
@@ -210,10 +213,17 @@ def _target(name: str, target: Mapping[str, Any], targets: Iterable[str], where:
         for key, context in target.get("contexts", {}).items()
         if context.startswith("target:") and context.removeprefix("target:") in targets
     }
+    for key in UNSUPPORTED:
+        if target.get(key):
+            raise ConfigError(f"{where}.{key}: not supported; move it into a Dockerfile or an argument")
     for key, other in linked.items():
         if key != other:
             raise ConfigError(f"{where}.contexts.{key}: name it {other}, as the target is named")
-    return _service(name, {**_plain(target, linked), "needs": list(linked)}, where, place)
+    try:
+        given = {**_plain(target, linked), "needs": list(linked)}
+    except InvalidReference as error:
+        raise InvalidReference(f"{where}.tags: {error}") from error
+    return _service(name, given, where, place)
 
 
 def _plain(target: Mapping[str, Any], linked: Mapping[str, str]) -> dict[str, Any]:

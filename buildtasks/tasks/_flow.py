@@ -9,7 +9,7 @@ from pathlib import Path
 from invoke.context import Context
 
 from buildtasks import bake as bakefile
-from buildtasks import buildx, fingerprint, pipeline, progress, record, shell, verify
+from buildtasks import buildx, pipeline, progress, record, shell, verify
 from buildtasks import publish as publishing
 from buildtasks import report as reports
 from buildtasks.errors import Failed, RegistryError
@@ -68,10 +68,9 @@ def _build(c: Context, asked: Request, decided: Plan, how: pipeline.Options) -> 
 
 
 def _keep_record(asked: Request, step: Step) -> None:
-    """Keep the record of what was built, unless inputs have changed since the plan was made."""
-    now = asked.inputs(step.service)
-    if fingerprint.fingerprint(now).value == step.fingerprint:
-        record.keep(asked.project.state, record.Record(step.fingerprint, now.flat()))
+    found = asked.record(step.service)
+    if found:
+        record.keep(asked.project.state, found)
 
 
 def _published(c: Context, asked: Request, decided: Plan, how: pipeline.Options) -> Report:

@@ -13,7 +13,7 @@ from buildtasks import report as reports
 from buildtasks.context import Entry, walk
 from buildtasks.context.summary import Weight, advice, heaviest_files, heaviest_folders, total
 from buildtasks.errors import BuildtasksError, ConfigError, RegistryError
-from buildtasks.filehash import digests
+from buildtasks.filehash import Memory
 from buildtasks.record import Difference
 from buildtasks.reference import Reference
 from buildtasks.registry.published import look
@@ -74,7 +74,10 @@ def _differences(
     old = recorded(asked, service, was) if was else None
     if old is None:
         raise BuildtasksError(f"{against} has no record of its inputs: it was not built by these tasks")
-    return record.compare(old.inputs, asked.inputs(service).flat())
+    now = asked.record(service)
+    if now is None:
+        raise BuildtasksError(f"{service.name}: its files keep changing")
+    return record.compare(old.inputs, now.inputs)
 
 
 def _explained(
@@ -118,7 +121,7 @@ def context(c: Context, name: str, *, as_json: bool) -> tuple[Entry, ...]:
 
 
 def _listed(service: Service, root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
-    sent, hashes = total(entries), digests(root, entries, store())
+    sent, hashes = total(entries), Memory(root, store()).digests(entries)
     return {
         "service": service.name,
         "root": str(root),

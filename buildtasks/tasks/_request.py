@@ -16,7 +16,7 @@ from buildtasks import bases, buildx, dockerfile, engine, fingerprint, inputs, r
 from buildtasks.errors import Refused, RegistryError
 from buildtasks.fingerprint import Fingerprint
 from buildtasks.image import Known
-from buildtasks.inputs import Inputs
+from buildtasks.inputs import Scope
 from buildtasks.plan import FORCED, Plan, Step, make, make_local, with_needs, with_reasons
 from buildtasks.record import Record
 from buildtasks.registry import Registries
@@ -34,26 +34,25 @@ AT_ONCE = 8
 class Request:
     """What a run works on: the project, the chosen services with their arguments filled in, and their fingerprints.
 
-    `bases` maps base images to their digests, `store` is the folder that remembers hashes of files.
+    `scope` is what inputs are read with.
     """
 
     project: Project
     services: tuple[Service, ...]
     version: Version | None
     revision: Revision
-    bases: Mapping[str, str]
     fingerprints: Mapping[str, Fingerprint]
     registries: Registries
-    store: Path
+    scope: Scope
 
     def content(self, service: Service) -> str:
         """Return the content tag of a service."""
         return content_tag(self.fingerprints[service.name].value)
 
-    def inputs(self, service: Service) -> Inputs:
-        """Read all inputs of a service as they are now."""
+    def record(self, service: Service) -> Record | None:
+        """Return all inputs of a service as they are now, None when they are not those of its fingerprint."""
         needs = {name: self.fingerprints[name].value for name in service.needs}
-        return inputs.gather(service, self.bases, needs, self.store, mode=self.project.fingerprint)
+        return record.taken(service, replace(self.scope, needs=needs), self.fingerprints[service.name].value)
 
 
 def request(
@@ -73,9 +72,8 @@ def request(
     chosen = with_needs(project.services, settings.selected(project, service or ()))
     placed = _placed(c, chosen, tuple(platform or ()))
     services = tuple(inputs.settled(one, wanted, now) for one in placed)
-    digests, remembered = _bases(c, project, services, registries), store()
-    found = fingerprint.of(services, digests, remembered, mode=project.fingerprint)
-    return Request(project, services, wanted, now, digests, found, registries, remembered)
+    scope = Scope(_bases(c, project, services, registries), {}, store(), project.fingerprint)
+    return Request(project, services, wanted, now, fingerprint.of(services, scope), registries, scope)
 
 
 def refuse_stale(asked: Request, *, allowed: bool) -> None:
@@ -214,7 +212,8 @@ def explained(asked: Request, plan: Plan, before: Mapping[str, str | None]) -> P
     def reason(step: Step) -> str | None:
         was = before[step.service.name]
         old = recorded(asked, step.service, was) if was and step.reason != FORCED else None
-        return record.told(record.compare(old.inputs, asked.inputs(step.service).flat())) if old else None
+        now = asked.record(step.service) if old else None
+        return record.told(record.compare(old.inputs, now.inputs)) if old and now else None
 
     steps = plan.to_build()
     with ThreadPoolExecutor(AT_ONCE) as workers:

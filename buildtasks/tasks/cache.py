@@ -32,7 +32,7 @@ def _table(found: Iterable[LocalImage]) -> str:
     rows = [
         (
             one.service,
-            ", ".join(sorted(reference.rpartition(":")[2] for reference in one.references)),
+            ", ".join(sorted(reference.rpartition(":")[2] for reference in one.references)) or "-",
             f"{one.created:%Y-%m-%d %H:%M}",
             reports.size(one.size),
             ", ".join(one.used_by) or "-",
