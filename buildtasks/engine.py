@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,8 @@ from buildtasks.settings import Service
 
 if TYPE_CHECKING:
     from docker import DockerClient
+
+ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +81,24 @@ def _reason(error: BaseException) -> str:
 def images(client: DockerClient, services: Iterable[Service]) -> tuple[LocalImage, ...]:
     """Return the local images of the services, newest first."""
     names = {service.repository: service.name for service in services}
-    listed: list[dict[str, Any]] = client.api.images(filters={"label": [labels.SERVICE]})
     users = _users(client)
-    found = (_image(summary, names, users) for summary in listed)
+    found = (_image(summary, names, users) for summary in _listed(client))
     return tuple(sorted((image for image in found if image), key=lambda image: image.created, reverse=True))
+
+
+def _listed(client: DockerClient) -> list[dict[str, Any]]:
+    """List the images with our label; again when one vanishes meanwhile, for which engine 26 fails the whole list."""
+    from docker.errors import NotFound
+
+    for _ in range(ATTEMPTS - 1):
+        with suppress(NotFound):
+            return _labelled(client)
+    return _labelled(client)
+
+
+def _labelled(client: DockerClient) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.api.images(filters={"label": [labels.SERVICE]})
+    return found
 
 
 def as_json(image: LocalImage) -> dict[str, Any]:

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from typing import cast
 
 from buildtasks.context import Entry, location
-from buildtasks.context.walk import Stamp
+from buildtasks.context.walk import STAMP, stamp_of
 from buildtasks.errors import ContextError
 
-MAGIC = b"buildtasks hashes 2\n"
-STAMP = struct.Struct("<qqqQQ")
+MAGIC = b"buildtasks hashes 3\n"
 SUM = 32
 RACY_NS = 2_000_000_000
 CHUNK = 1 << 20
@@ -35,7 +32,7 @@ BATCH = 256
 THREADS = 4
 MOST_BYTES = 256_000_000
 
-Remembered = tuple[Stamp, str]
+Remembered = tuple[bytes, str]
 
 
 class Changed(Exception):
@@ -86,15 +83,15 @@ class Memory:
             _bound(self._file.parent)
 
     def _settled(self, entry: Entry) -> bool:
-        return max(entry.stamp[1:3]) < self._since
+        _, _, mtime, ctime, _, _ = STAMP.unpack(entry.stamp)
+        return bool(max(mtime, ctime) < self._since)
 
 
 def _state(entries: Sequence[Entry]) -> bytes:
     """Return a hash of all that the walk saw: equal when no entry has changed, as far as its stamp tells."""
-    numbers = chain.from_iterable((*one.stamp, one.mode) for one in entries)
-    words = "\0".join(chain.from_iterable((one.path, one.kind, one.target or "") for one in entries))
-    packed = struct.pack("<" + "qqqQQq" * len(entries), *numbers)
-    return sha256(packed + words.encode("utf-8", "surrogateescape")).digest()
+    whole = sha256(b"".join([one.stamp for one in entries]))
+    whole.update("\0".join([one.path for one in entries]).encode("utf-8", "surrogateescape"))
+    return whole.digest()
 
 
 def _remembered(entry: Entry, old: Mapping[str, Remembered]) -> str | None:
@@ -127,8 +124,7 @@ def _digest(root: Path, entry: Entry) -> str:
         raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
     finally:
         os.close(handle)
-    stamp = (now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino, now.st_dev)
-    if stamp != entry.stamp:
+    if stamp_of(now) != entry.stamp:
         raise Changed(entry.path)
     return digest
 
@@ -162,11 +158,12 @@ def _unpack(body: bytes) -> Mapping[str, Remembered]:
     paths = body[digests:].decode("utf-8", "surrogateescape").split("\0")
     hexes = body[stamps:digests].hex()
     texts = [hexes[at : at + 2 * SUM] for at in range(0, len(hexes), 2 * SUM)]
-    return dict(zip(paths, zip(STAMP.iter_unpack(body[start:stamps]), texts, strict=True), strict=False))
+    seen = [body[at : at + STAMP.size] for at in range(start, stamps, STAMP.size)]
+    return dict(zip(paths, zip(seen, texts, strict=True), strict=False))
 
 
 def _pack(known: Mapping[str, Remembered]) -> bytes:
-    stamps = b"".join(STAMP.pack(*stamp) for stamp, _ in known.values())
+    stamps = b"".join(stamp for stamp, _ in known.values())
     digests = bytes.fromhex("".join(digest for _, digest in known.values()))
     return len(known).to_bytes(8, "little") + stamps + digests + "\0".join(known).encode("utf-8", "surrogateescape")
 

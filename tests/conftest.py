@@ -30,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the sizes of slow sweeps, with small defaults."""
     parser.addoption("--context-cases", type=int, default=50, help="random contexts compared with BuildKit (50)")
+    parser.addoption("--context-seed", type=int, default=1, help="seed of the first random context (1)")
+    parser.addoption("--cache-cases", type=int, default=25, help="edits whose cache use BuildKit is asked about (25)")
 
 
 @pytest.fixture(scope="session")
@@ -173,14 +175,9 @@ def clean_engine(scratch: Scratch) -> None:
     built = {path.name.partition(".")[0] for path in (scratch.root / ".buildtasks/inputs").glob("*")}
     client = docker.from_env()
     try:
-        for image in client.api.images():
-            for reference in image.get("RepoTags") or ():
-                if reference.startswith(f"{scratch.prefix}/") and "@" not in reference:
-                    client.api.remove_image(reference, force=True)
-        # What a build was based on by its digest has a name without a tag.
-        for image in client.api.images():
-            if any(name.startswith(f"{scratch.prefix}/") for name in image.get("RepoDigests") or ()):
-                client.api.remove_image(image["Id"], force=True)
+        # By a filter: a list of all images fails when another test removes one of them at that moment.
+        for image in client.api.images(filters={"reference": f"{scratch.prefix}/*"}):
+            client.api.remove_image(image["Id"], force=True)
         for image in client.api.images(filters={"dangling": True, "label": [FINGERPRINT]}):
             if image["Labels"][FINGERPRINT] in built:
                 with suppress(docker.errors.APIError):

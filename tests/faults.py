@@ -11,6 +11,7 @@ import http.client
 import socket
 import ssl
 import struct
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -83,7 +84,7 @@ class Server:
 @contextmanager
 def serve(rule: Rule, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     """Run a server that answers by a rule; `127.0.0.2` is another host than `127.0.0.1`, on the same machine."""
-    httpd = ThreadingHTTPServer((address, 0), type("Handler", (_Handler,), {"rule": staticmethod(rule)}))
+    httpd = _Httpd((address, 0), type("Handler", (_Handler,), {"rule": staticmethod(rule)}))
     httpd.daemon_threads, httpd.block_on_close = True, False
     if tls:
         httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
@@ -128,6 +129,13 @@ def forward(host: str) -> Rule:
 
 
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "keep-alive", "date"})
+
+
+class _Httpd(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of a client that did not wait for its answer."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):

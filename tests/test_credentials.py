@@ -327,6 +327,10 @@ def test_a_helper_with_an_empty_answer_has_no_login(home: Home) -> None:
         ('{"auths": {"a.example": ["x"]}}', "config.json: auths.a.example: not an object with texts"),
         ('{"auths": {"a.example": {"auth": 5}}}', "config.json: auths.a.example: not an object with texts"),
         ('{"auths": {"a.example": {"auth": "s3cr3t!"}}}', "auths.a.example.auth: must be base64 of username:password"),
+        (
+            '{"auths": {"a.example": {"auth": "bWls!b3U6cw=="}}}',
+            "auths.a.example.auth: must be base64 of username:password",
+        ),
         ('{"auths": {"a.example": {"auth": "/w=="}}}', "auths.a.example.auth: must be base64 of username:password"),
         ('{"auths": {"a.example": {"auth": "OnM="}}}', "auths.a.example.auth: must be base64 of username:password"),
         ('{"auths": {"a.example": null}, "credHelpers": null}', None),

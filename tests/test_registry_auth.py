@@ -25,7 +25,7 @@ from faults import Asked, Say, Ticking
 from buildtasks.credentials import Credential
 from buildtasks.errors import ConfigError, NotFound, RegistryError, Unauthorized
 from buildtasks.reference import Repository
-from buildtasks.registry import MEDIA_TYPES, Descriptor, Manifest, Registry
+from buildtasks.registry import MEDIA_TYPES, Descriptor, Manifest, Registry, host
 from buildtasks.registry.challenge import (
     Challenge,
     format_scope,
@@ -195,7 +195,7 @@ def test_a_token_is_kept_until_it_ends(behind: Behind, gate: Gate, lifetime: dic
     behind.time.sleep(lasts)
     behind.registry.head(behind.repository.tag("x"))
     assert len(behind.tokens()) == 1
-    behind.time.sleep(11)
+    behind.time.sleep(6)
     behind.registry.head(behind.repository.tag("x"))
     assert len(behind.tokens()) == 2
     assert behind.refused() == 1
@@ -277,18 +277,35 @@ def test_a_refusal_that_stays_is_an_error_not_a_loop(behind: Behind, gate: Gate)
     assert len(behind.server.asked) <= 10
 
 
-def test_how_often_a_refusal_is_answered(gate: Gate) -> None:
-    gate.grants = frozenset()
-    for credential, read, tokens in ((MILOU, True, 2), (MILOU, False, 1), (None, True, 1), (None, False, 1)):
-        gate.user = basic("milou", SECRET) if credential else ""
-        with faults.serve(
-            lambda asked: Say(401, gate.registry(asked).headers) if asked.path != "/token" else gate.token(asked)
-        ) as server:
-            it = Behind(server, credential)
-            with pytest.raises(Unauthorized):
-                it.registry.tags(it.repository) if read else it.registry.put(it.repository.tag("x"), MANIFEST)
-        assert len(it.tokens()) == tokens
-        assert len(server.asked) == 2 * tokens + 1
+@pytest.mark.parametrize(
+    ("credential", "verb", "tokens"),
+    [(MILOU, "read", 2), (MILOU, "change", 1), (None, "read", 1), (None, "change", 1)],
+)
+def test_how_often_a_refusal_is_answered(gate: Gate, credential: Credential | None, verb: str, tokens: int) -> None:
+    def rule(asked: Asked) -> Say:
+        challenge = f'Bearer realm="http://{asked.headers["host"]}/token"'
+        return gate.token(asked) if asked.path == "/token" else Say(401, {"WWW-Authenticate": challenge})
+
+    with faults.serve(rule) as server:
+        it = Behind(server, credential)
+        ref = it.repository.tag("x")
+        with pytest.raises(Unauthorized):
+            it.registry.head(ref) if verb == "read" else it.registry.put(ref, MANIFEST)
+    assert len(it.tokens()) == tokens
+    assert len(server.asked) == 2 * tokens + 1
+
+
+def test_a_scope_that_only_the_registry_knows_is_asked_for() -> None:
+    def rule(asked: Asked) -> Say:
+        if asked.path == "/token":
+            return Say(200, body=b'{"token": "t"}')
+        challenge = f'Bearer realm="http://{asked.headers["host"]}/token",scope="*"'
+        return page() if asked.authorization else Say(401, {"WWW-Authenticate": challenge})
+
+    with faults.serve(rule) as server:
+        it = Behind(server, MILOU)
+        assert it.registry.tags(it.repository) == ()
+    assert it.tokens() == [["*", f"repository:{it.repository.path}:pull"]]
 
 
 def test_a_registry_that_refuses_everything_is_asked_twice() -> None:
@@ -480,7 +497,7 @@ def test_another_host_gets_no_login_by_asking_for_it() -> None:
     with faults.serve(lambda _asked: Say(401, challenge), "127.0.0.2") as storage:  # noqa: SIM117
         with faults.serve(lambda _asked: Say(302, {"Location": f"{storage.url}/data"})) as server:
             it = Behind(server, MILOU)
-            with pytest.raises(Unauthorized, match=rf"^GET {storage.host}/data: 401"):
+            with pytest.raises(Unauthorized, match=rf"^GET {storage.host}/data: 401: Unauthorized$"):
                 it.registry.tags(it.repository)
     assert all(not asked.authorization for asked in [*storage.asked, *server.asked])
 
@@ -597,11 +614,11 @@ def test_a_token_server_without_tls_is_not_asked_at_all(realm: str) -> None:
 def test_plain_http_off_this_machine_never_gets_a_login(realm: str) -> None:
     transport = playing(realm)
     registry = Registry("registry.example", MILOU, transport=transport, plain_http=True)
-    with pytest.raises(Unauthorized, match="over plain http no login is sent: give the registry TLS"):
-        registry.tags(Repository("registry.example", "a"))
-    assert [(call.url, call.authorization) for call in transport.calls] == [
-        ("http://registry.example/v2/a/tags/list", None)
-    ]
+    for _ in range(2):
+        with pytest.raises(Unauthorized, match="over plain http no login is sent: give the registry TLS"):
+            registry.tags(Repository("registry.example", "a"))
+    sent = [(call.url, call.authorization) for call in transport.calls]
+    assert sent == [("http://registry.example/v2/a/tags/list", None)] * 2
 
 
 def test_docker_hub_is_asked_at_its_api() -> None:
@@ -717,9 +734,14 @@ def over_tls(host: str, home: Path) -> Registry:
     return Registry(host, transport=Transport(clock=Ticking().clock, environ={"HOME": str(home)}))
 
 
+def page(*names: str) -> Say:
+    """Answer with some tags."""
+    return Say(200, body=json.dumps({"tags": names}).encode())
+
+
 def tags(_asked: Asked) -> Say:
     """Answer with one tag."""
-    return Say(200, body=b'{"tags": ["x"]}')
+    return page("x")
 
 
 def test_tls_on_the_loopback_is_found_when_plain_http_fails(authority: Authority, tmp_path: Path) -> None:
@@ -728,6 +750,30 @@ def test_tls_on_the_loopback_is_found_when_plain_http_fails(authority: Authority
         for _ in range(2):
             assert registry.tags(Repository(server.host, "a")) == ("x",)
     assert server.lines() == ["GET /v2/a/tags/list"] * 2
+
+
+def test_a_server_that_wants_tls_is_probed_until_plain_http_has_worked(monkeypatch: pytest.MonkeyPatch) -> None:
+    probed: list[str] = []
+
+    def probe(place: str) -> bool:
+        probed.append(place)
+        return len(probed) > 1
+
+    monkeypatch.setattr(host, "speaks_tls", probe)
+    with faults.serve(faults.in_turn(Say(400), page("x"), Say(400))) as server:
+        registry = Registry(server.host)
+        for status in (400, 200, 400):
+            if status == 200:
+                registry.tags(Repository(server.host, "a"))
+            else:
+                with pytest.raises(RegistryError):
+                    registry.tags(Repository(server.host, "a"))
+    assert probed == [server.host]
+    played = Played(lambda call: Reply(call.method, call.url, 200 if "https" in call.url else 400, {}, b'{"tags": []}'))
+    assert Registry("localhost:5", transport=played).tags(Repository("localhost:5", "a")) == ()
+    assert [call.url for call in played.calls] == [
+        f"{scheme}://localhost:5/v2/a/tags/list" for scheme in ("http", "https")
+    ]
 
 
 def test_the_private_authority_of_a_host_is_trusted_and_no_other(authority: Authority, tmp_path: Path) -> None:

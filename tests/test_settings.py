@@ -176,7 +176,6 @@ def test_a_mapping_with_every_word(place: Place) -> None:
         labels={"team": "core", "kind": "web"},
         platforms=("linux/arm64",),
         secrets=("id=a,src=b", "id=c"),
-        ssh=("default",),
         contexts={
             "assets": os.fspath(place.root / "assets"),
             "alpine": "docker-image://alpine:3",
@@ -481,7 +480,6 @@ target "web" {
   args = { A = "1", GONE = null }
   labels = { l = "v" }
   secret = ["id=s,src=s.txt"]
-  ssh = ["default"]
   platforms = ["linux/amd64"]
   network = "none"
 }
@@ -494,8 +492,7 @@ target "left-out" {
 """
 
 
-def test_a_bake_file(place: Place, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSH_AUTH_SOCK", os.fspath(place.write("agent")))
+def test_a_bake_file(place: Place, sandbox: Sandbox) -> None:
     place.services("web", "base")
     place.write("s.txt", "x")
     place.write("docker-bake.hcl", BAKE)
@@ -512,7 +509,6 @@ def test_a_bake_file(place: Place, sandbox: Sandbox, monkeypatch: pytest.MonkeyP
         labels={"l": "v"},
         platforms=("linux/amd64",),
         secrets=("id=s,src=s.txt",),
-        ssh=("default",),
         contexts={"alpine": "docker-image://alpine:3"},
         needs=("base",),
         network="none",

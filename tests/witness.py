@@ -27,6 +27,10 @@ KINDS = ", ".join(
 )
 
 
+PLAIN = tuple(kind for kind in KINDS.split(", ") if ".manifest.v" in kind)
+"""The types of a manifest of one image."""
+
+
 @dataclass(frozen=True)
 class Served:
     """A manifest as a registry serves it: its bytes, their digest, its media type."""
