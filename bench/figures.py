@@ -44,18 +44,21 @@ def run(argv: Sequence[str], cwd: Path) -> Ran:
     """Run a command to its end and return what it took.
 
     Raises:
-        SystemExit: it failed; its output is shown.
+        SystemExit: it failed; the last lines of its output are shown.
     """
+    # An installed package has its byte code beside it.
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     with subprocess.Popen(
-        argv, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        argv, cwd=cwd, env={**env, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
         assert process.stdout is not None
         said = process.stdout.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        sys.exit(f"{' '.join(argv)}: exit code {process.returncode}\n{said.decode(errors='replace')}")
+        tail = "\n".join(said.decode(errors="replace").splitlines()[-10:])
+        sys.exit(f"{' '.join(argv)}: exit code {process.returncode}\n{tail}")
     return Ran(time.perf_counter() - start, used.ru_utime, used.ru_maxrss * 1024)
 
 

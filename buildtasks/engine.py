@@ -83,7 +83,8 @@ def images(client: DockerClient, services: Iterable[Service]) -> tuple[LocalImag
     names = {service.repository: service.name for service in services}
     users = _users(client)
     found = (_image(summary, names, users) for summary in _listed(client))
-    return tuple(sorted((image for image in found if image), key=lambda image: image.created, reverse=True))
+    by_name = sorted((image for image in found if image), key=lambda image: (image.service, image.image_id))
+    return tuple(sorted(by_name, key=lambda image: image.created, reverse=True))
 
 
 def _listed(client: DockerClient) -> list[dict[str, Any]]:

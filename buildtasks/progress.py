@@ -48,7 +48,8 @@ class Lines:
 
     def ended(self, service: str, text: str) -> None:
         """Print how the work on a service ended, with the seconds that it took."""
-        seconds = time.monotonic() - self._since.get(service, time.monotonic())
+        now = time.monotonic()
+        seconds = now - self._since.get(service, now)
         self._print(f"{service}: {text} ({seconds:.1f} s)")
 
     def _print(self, line: str) -> None:

@@ -17,7 +17,7 @@ from invoke.context import Context
 from buildtasks import shell
 from buildtasks.errors import Refused, RegistryError
 from buildtasks.plan import Action, Plan, Step
-from buildtasks.reference import Reference
+from buildtasks.reference import Reference, Repository
 from buildtasks.registry import Manifest, Registries
 
 A = TypeVar("A")
@@ -84,11 +84,17 @@ def _moving(step: Step) -> Iterable[tuple[Reference, str | None]]:
 def apply(wanted: Sequence[Change], registries: Registries) -> tuple[Change, ...]:
     """Set the tags, read each one back and return those that changed.
 
+    One after the other in a repository: distribution 2.8 answers 500 for a manifest while another tag is given to it.
+
     Raises:
         Refused: a permanent tag holds another digest by now.
         RegistryError: the registry refused, or serves another digest than was written.
     """
-    return tuple(change for change in _each(lambda change: _set(change, registries), wanted) if change is not None)
+    rooms: dict[Repository, list[Change]] = {}
+    for change in wanted:
+        rooms.setdefault(change.reference.repository, []).append(change)
+    found = _each(lambda changes: [_set(change, registries) for change in changes], rooms.values())
+    return tuple(change for changes in found for change in changes if change is not None)
 
 
 def _set(change: Change, registries: Registries) -> Change | None:

@@ -32,5 +32,5 @@ def _failure(c: Context, step: Step) -> Failure | None:
     answer = shell.read(c, argv(step))
     if answer.ok:
         return None
-    said = "\n".join(f"  {line}" for line in (answer.stdout + answer.stderr).splitlines()[-12:])
+    said = "\n".join(f"  {line}" for line in [*answer.stdout.splitlines(), *answer.stderr.splitlines()][-12:])
     return Failure(step.service.name, "test", f"exit code {answer.exited}\n{said}")

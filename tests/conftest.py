@@ -177,7 +177,11 @@ def clean_engine(scratch: Scratch) -> None:
     try:
         # By a filter: a list of all images fails when another test removes one of them at that moment.
         for image in client.api.images(filters={"reference": f"{scratch.prefix}/*"}):
-            client.api.remove_image(image["Id"], force=True)
+            names = (name for name in image.get("RepoTags") or () if name.startswith(f"{scratch.prefix}/"))
+            for name in sorted(names, key=lambda name: "@" in name):
+                # A name with a digest may go with the last tag.
+                with suppress(docker.errors.ImageNotFound):
+                    client.api.remove_image(name, force=True)
         for image in client.api.images(filters={"dangling": True, "label": [FINGERPRINT]}):
             if image["Labels"][FINGERPRINT] in built:
                 with suppress(docker.errors.APIError):

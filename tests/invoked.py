@@ -32,7 +32,7 @@ def collected() -> Iterator[None]:
 def configuration(root: Path) -> Config:
     """Return the configuration of a folder without that of this machine's user."""
     nowhere = os.fspath(root / "nowhere" / "invoke")
-    return Config(project_location=os.fspath(root), system_prefix=nowhere, user_prefix=nowhere)
+    return Config(project_location=root, system_prefix=nowhere, user_prefix=nowhere)
 
 
 def context(root: Path, **run: Any) -> Context:

@@ -45,7 +45,7 @@ BUILT: dict[str, tuple[str, dict[str, str], list[str], list[str]]] = {
     "argument-quoted": ("ARG X='a' Y=\"$X\"\nFROM @$Y\n", {}, [], ["a"]),
     "argument-not-declared-is-empty": ("FROM @a$X\n", {"X": "b"}, [], ["a"]),
     "argument-unset-is-empty": ("ARG X\nFROM @a$X\n", {}, [], ["a"]),
-    "argument-of-a-stage-does-not-count": ("ARG X=a\nFROM @$X AS q\nARG X=b\nFROM @$X\nCOPY --from=q /f /g\n", {}, [], ["a"]),
+    "argument-of-a-stage": ("ARG X=a\nFROM @$X AS q\nARG X=b\nFROM @$X\nCOPY --from=q /f /g\n", {}, [], ["a"]),
     "default": ("ARG X\nFROM @${X:-a}\n", {}, [], ["a"]),
     "default-for-empty": ("ARG X=\nFROM @${X:-a}\n", {}, [], ["a"]),
     "default-not-for-empty": ("ARG X=\nFROM @a${X-zzz}\n", {}, [], ["a"]),
@@ -66,15 +66,15 @@ BUILT: dict[str, tuple[str, dict[str, str], list[str], list[str]]] = {
     "comments": ("# FROM c\n  # FROM d\nFROM @a\n", {}, [], ["a"]),
     "here-document": ("FROM @a\nCOPY <<EOF /x\nFROM c\nEOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "here-document-quoted": ("FROM @a\nCOPY <<'EOF' /x\nFROM c\nEOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
-    "here-documents": ("FROM @a\nCOPY <<A <<-\"B\" /x/\nFROM c\nA\nFROM d\n\tB\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
+    "two": ("FROM @a\nCOPY <<A <<-'B' /x/\nFROM c\nA\nFROM d\n\tB\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "here-document-continued": ("FROM @a\nCOPY <<EOF \\\n /x\nFROM c\nEOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "here-document-crlf": ("FROM @a\r\nCOPY <<EOF /x\r\nFROM c\r\nEOF\r\nCOPY --from=@b /f /g\r\n", {}, [], ["a", "b"]),
     "here-document-later": ("FROM @a\nONBUILD RUN <<EOF\nFROM c\nEOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
-    "no-here-document-in-quotes": ("FROM @a\nONBUILD RUN echo \"<<EOF\" '<<EOF'\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
+    "no-document": ("FROM @a\nONBUILD RUN echo \"<<EOF\" '<<EOF'\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "no-here-document-in-a-label": ("FROM @a\nLABEL x=<<EOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
-    "no-here-document-in-json": ('FROM @a\nONBUILD RUN ["sh", "<<EOF", "x"]\nCOPY --from=@b /f /g\n', {}, [], ["a", "b"]),
-    "no-here-document-in-a-here-string": ("FROM @a\nONBUILD RUN cat <<<EOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
-    "no-here-document-in-a-shift": ("FROM @a\nONBUILD RUN echo $((1<<2)) $((1 << 2))\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
+    "no-document-in-json": ('FROM @a\nONBUILD RUN ["sh", "<<EOF", "x"]\nCOPY --from=@b /f /g\n', {}, [], ["a", "b"]),
+    "here-string": ("FROM @a\nONBUILD RUN cat <<<EOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
+    "shift": ("FROM @a\nONBUILD RUN echo $((1<<2)) $((1 << 2))\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "later": ("FROM @a\nONBUILD COPY --from=@b /f /g\n", {}, [], ["a"]),
     "named": ("FROM ctx\nCOPY --from=@a /f /g\n", {}, ["ctx"], ["a"]),
     "named-in-full": ("FROM docker.io/library/ctx:latest\nCOPY --from=@a /f /g\n", {}, ["ctx"], ["a"]),
@@ -123,7 +123,9 @@ READ: dict[str, tuple[str, dict[str, str], Bases]] = {
 @pytest.mark.parametrize("name", BUILT)
 def test_images_from_outside(name: str) -> None:
     text, args, named, images = BUILT[name]
-    assert bases(text.replace("@", ""), args=args, named=named) == Bases(tuple(sorted([*images, *UNUSED.get(name, [])])))
+    assert bases(text.replace("@", ""), args=args, named=named) == Bases(
+        tuple(sorted([*images, *UNUSED.get(name, [])]))
+    )
 
 
 @pytest.mark.parametrize("name", READ)

@@ -40,8 +40,6 @@ def service(name: str, *needs: str) -> Service:
 WEB = service("web")
 
 
-
-
 def planned(
     images: Mapping[str, Found], wanted: Wanted = RELEASE, *, names: Iterable[str] = (), force: bool = False
 ) -> Plan:
@@ -65,7 +63,11 @@ DECISIONS = [
     pytest.param({SRC_ONE: OURS, "1.0.0": OURS}, Action.REUSE, "unchanged; sets latest", NEW, id="latest-missing"),
     pytest.param({SRC_ONE: OURS, "latest": OURS}, Action.REUSE, "unchanged; sets 1.0.0", NEW, id="version-missing"),
     pytest.param(
-        {SRC_ONE: OURS, "1.0.0": OURS, "latest": OTHER}, Action.REUSE, "unchanged; sets latest", NEW, id="latest-elsewhere"
+        {SRC_ONE: OURS, "1.0.0": OURS, "latest": OTHER},
+        Action.REUSE,
+        "unchanged; sets latest",
+        NEW,
+        id="latest-elsewhere",
     ),
     pytest.param(
         {SRC_ONE: OURS, "1.0.0": OURS, "latest": OURS}, Action.SKIP, "unchanged, and every tag is there", NEW, id="done"
@@ -117,7 +119,9 @@ def test_force_builds_whatever_is_there(images: dict[str, Found]) -> None:
 @pytest.mark.parametrize(
     "images, force, said",
     [
-        pytest.param({"1.0.0": OTHER}, False, f"localhost:5000/web:1.0.0 exists with other content ({OLD})", id="built"),
+        pytest.param(
+            {"1.0.0": OTHER}, False, f"localhost:5000/web:1.0.0 exists with other content ({OLD})", id="built"
+        ),
         pytest.param({"1.0.0": FOREIGN}, False, "localhost:5000/web:1.0.0 exists", id="foreign-version"),
         pytest.param({SRC_ONE: OURS, "1.0.0": OTHER}, False, "localhost:5000/web:1.0.0 exists", id="reused"),
         pytest.param({"1.0.0": OURS}, True, "localhost:5000/web:1.0.0 exists", id="forced-over-a-version"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -111,7 +112,12 @@ def test_another_folder_of_services(place: Place) -> None:
 def test_defaults(place: Place) -> None:
     place.services("web")
     project = place.section()
-    assert (project.latest, project.bases, project.fingerprint, project.builder) == ("newest", "registry", "content", "")
+    assert (project.latest, project.bases, project.fingerprint, project.builder) == (
+        "newest",
+        "registry",
+        "content",
+        "",
+    )
     assert (project.keep, project.jobs) == (3, os.cpu_count())
     assert project.root == place.root
     assert project.version_file == place.root / "VERSION"
@@ -176,6 +182,7 @@ def test_a_mapping_with_every_word(place: Place) -> None:
         labels={"team": "core", "kind": "web"},
         platforms=("linux/arm64",),
         secrets=("id=a,src=b", "id=c"),
+        ssh=("default",),
         contexts={
             "assets": os.fspath(place.root / "assets"),
             "alpine": "docker-image://alpine:3",
@@ -288,7 +295,7 @@ WRONG = [
     ),
     pytest.param("services: {web: {test: []}}", "services.web.test: a command is needed, found []", id="no-command"),
     pytest.param(
-        "services: {web: {test: \"echo 'a\"}}", "services.web.test: No closing quotation: echo 'a", id="open-quote"
+        'services: {web: {test: "echo \'a"}}', "services.web.test: No closing quotation: echo 'a", id="open-quote"
     ),
     pytest.param(
         "services: {web: {needs: bsae}, base: {}}",
@@ -341,7 +348,9 @@ def test_templates_of_repositories_are_checked(place: Place, template: str, said
     place.services("web")
     assert place.refused("", template).startswith(f"invoke.yaml: buildtasks.{said}")
     if template != "''":
-        own = place.refused(f"services: {{web: {{repository: {template if template[0] == chr(39) else repr(template)}}}}}")
+        own = place.refused(
+            f"services: {{web: {{repository: {template if template[0] == chr(39) else repr(template)}}}}}"
+        )
         assert own.startswith(f"invoke.yaml: buildtasks.services.web.{said}")
 
 
@@ -352,7 +361,7 @@ def test_a_circle_of_needs_is_drawn(place: Place) -> None:
     assert circle[0] == circle[-1]
     assert set(circle) == {"a", "b", "c"}
     needs = {("a", "b"), ("b", "c"), ("c", "a")}
-    assert set(zip(circle, circle[1:], strict=False)) == needs
+    assert set(itertools.pairwise(circle)) == needs
 
 
 def test_the_file_is_named_as_it_is(place: Place) -> None:
@@ -366,7 +375,9 @@ def test_selected(place: Place) -> None:
     project = place.section()
     assert names(selected(project, ())) == ["api", "web", "worker"]
     assert names(selected(project, ["web", "api", "web"])) == ["api", "web"]
-    with pytest.raises(ConfigError, match=r"^no such service: wrker; did you mean worker\? \(known: api, web, worker\)"):
+    with pytest.raises(
+        ConfigError, match=r"^no such service: wrker; did you mean worker\? \(known: api, web, worker\)"
+    ):
         selected(project, ["api", "wrker"])
 
 
@@ -442,7 +453,7 @@ def test_from_a_sub_directory_and_with_a_search_root(shown: Scratch, tmp_path: P
 
 
 COMPOSED = {
-    "same-key": 'outer = Collection(show, images=ns)\nouter.configure({"buildtasks": {"latest": "always"}})\nns = outer\n',
+    "same-key": 'ns = Collection(show, images=ns)\nns.configure({"buildtasks": {"latest": "always"}})\n',
     "prefix": "ns = Collection(show, Collection('deep', images=ns))\n",
     "other-key": 'ns = Collection(show, images=ns)\nns.configure({"mine": 1})\n',
     "one-module": "from buildtasks.tasks import cache\nns = Collection(show, cache)\n",
@@ -511,8 +522,10 @@ def test_a_bake_file(place: Place, sandbox: Sandbox) -> None:
         secrets=("id=s,src=s.txt",),
         contexts={"alpine": "docker-image://alpine:3"},
         needs=("base",),
-        network="none",
+        # buildx before 0.14 does not print it.
+        network=web.network,
     )
+    assert web.network in ("", "none")
 
 
 COMPOSE = """\
@@ -623,18 +636,22 @@ JSON = st.recursive(
 
 @given(st.sampled_from(READERS), JSON)
 def test_no_value_breaks_a_reader(read: Callable[[Any, str], object], value: object) -> None:
+    said = "invoke.yaml: here"
     try:
-        read(value, "invoke.yaml: here")
+        read(value, said)
     except ConfigError as error:
-        assert str(error).startswith("invoke.yaml: here")
+        said = str(error)
+    assert said.startswith("invoke.yaml: here")
 
 
 @given(st.text(max_size=20))
 def test_no_text_breaks_a_template(template: str) -> None:
+    said = "here: "
     try:
         fields.fill(template, "here", {"service": "web"})
     except ConfigError as error:
-        assert str(error).startswith("here: ")
+        said = str(error)
+    assert said.startswith("here: ")
 
 
 def test_templates_are_filled() -> None:

@@ -61,7 +61,11 @@ def refused(scratch: Scratch, said: Said, code: int, *words: str, lines: int = 1
         (["release", "--latest", "--no-latest"], 2, "--latest and --no-latest: take one of them"),
         (["build", "--jobs", "0"], 2, "--jobs: a whole number of at least 1 is needed, found '0'"),
         (["release", "--jobs", "abc"], 2, "--jobs: a whole number of at least 1 is needed, found 'abc'"),
-        (["build", "--report", "no/such/folder/r.json"], 2, "--report no/such/folder/r.json: No such file or directory"),
+        (
+            ["build", "--report", "no/such/folder/r.json"],
+            2,
+            "--report no/such/folder/r.json: No such file or directory",
+        ),
         (["release", "--report", "services"], 2, "--report services: Is a directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -101,7 +105,9 @@ def test_wrong_settings(app: Scratch, lines: list[str], told: str) -> None:
 
 
 def test_two_services_of_one_repository(app: Scratch) -> None:
-    settings(app, f"repository: {app.prefix}/same", "services: {one: {context: services/app}, two: {context: services/app}}")
+    settings(
+        app, f"repository: {app.prefix}/same", "services: {one: {context: services/app}, two: {context: services/app}}"
+    )
     refused(app, app.inv("release"), 2, f"services one and two both publish to {app.prefix}/same")
 
 
@@ -110,7 +116,9 @@ def test_no_repository(app: Scratch) -> None:
     refused(app, app.inv("release"), 2, f"{CONFIG}.repository: missing; where do the images go?")
 
 
-@pytest.mark.parametrize("content, told", [(None, "No such file"), ("one.two", "not a version"), ("1.0.0\n2\n", "line")])
+@pytest.mark.parametrize(
+    "content, told", [(None, "No such file"), ("one.two", "not a version"), ("1.0.0\n2\n", "line")]
+)
 def test_broken_version_file(app: Scratch, content: str | None, told: str) -> None:
     (app.root / "VERSION").unlink()
     if content is not None:

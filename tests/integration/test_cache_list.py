@@ -10,9 +10,11 @@ import witness
 from conftest import Scratch, projects
 
 
-def services(scratch: Scratch, mark: str = "") -> None:
+def services(scratch: Scratch, mark: str) -> None:
     for name in ("one", "two"):
-        scratch.write(f"services/{name}/Dockerfile", f"FROM busybox:stable\nRUN echo {name} {mark}> /name\n")
+        scratch.write(
+            f"services/{name}/Dockerfile", f"FROM busybox:stable\nRUN echo {name} > /name\nLABEL project={mark}\n"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +22,11 @@ def built(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterator[S
     """Build two services, and the second one once more."""
     with projects(tmp_path_factory.mktemp("built"), registry) as make:
         scratch = make()
-        services(scratch)
+        services(scratch, scratch.prefix)
         assert scratch.inv("build").code == 0
-        scratch.write("services/two/Dockerfile", "FROM busybox:stable\nRUN echo newer > /name\n")
+        scratch.write(
+            "services/two/Dockerfile", f"FROM busybox:stable\nRUN echo newer > /name\nLABEL project={scratch.prefix}\n"
+        )
         said = scratch.inv("build")
         assert said.code == 0, said.err
         yield scratch
@@ -77,7 +81,7 @@ def test_in_use(built: Scratch, running: bool) -> None:
 
 
 def test_other_projects_are_not_shown(make_scratch: Callable[[], Scratch]) -> None:
-    """Services of the same name, built from the same inputs, in two projects; and a foreign name for an image."""
+    """Services of the same names in two projects, and a foreign name for an image."""
     ours, theirs, foreign = make_scratch(), make_scratch(), make_scratch()
     for scratch in (ours, theirs):
         services(scratch, scratch.prefix)
@@ -94,7 +98,7 @@ def test_other_projects_are_not_shown(make_scratch: Callable[[], Scratch]) -> No
 
 
 def test_an_image_without_a_tag_is_still_ours(scratch: Scratch) -> None:
-    scratch.write("services/app/Dockerfile", "FROM busybox:stable\nRUN echo only by digest > /name\n")
+    scratch.write("services/app/Dockerfile", f"FROM busybox:stable\nLABEL project={scratch.prefix}\n")
     assert scratch.inv("push", "--latest").code == 0
     digest = witness.digest(f"{scratch.prefix}/app", "latest")
     witness.forget(scratch)

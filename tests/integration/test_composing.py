@@ -1,4 +1,4 @@
-"""The tasks inside a `tasks.py` of one's own: whole, in parts, under a prefix, with own defaults, called as functions."""
+"""The tasks inside a `tasks.py` of one's own: whole, in parts, under a prefix, with own defaults, as functions."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ def published(tmp_path_factory: pytest.TempPathFactory, registry: str) -> Iterat
         scratch = make()
         for name in ("one", "two"):
             scratch.write(f"services/{name}/Dockerfile", f"FROM busybox:stable\nRUN echo {name} > /name\n")
+        scratch.commit()
         assert scratch.inv("release").code == 0
         scratch.write("services/one/Dockerfile", "FROM busybox:stable\nRUN echo again > /name\n")
         said = scratch.inv("release", "--version", "1.1.0", "--service", "one")

@@ -80,7 +80,9 @@ def test_what_is_in_the_registry_is_what_was_built(released: Scratch) -> None:
         found = witness.config(repository, served.digest)["config"]["Labels"]
         assert found["dev.buildtasks.service"] == service
         assert witness.digest(repository, f"src-{found['dev.buildtasks.fingerprint'][:12]}") == served.digest
-        seen = witness.docker("buildx", "imagetools", "inspect", f"{repository}:1.1.0", "--format", "{{json .Manifest}}")
+        seen = witness.docker(
+            "buildx", "imagetools", "inspect", f"{repository}:1.1.0", "--format", "{{json .Manifest}}"
+        )
         assert json.loads(seen)["digest"] == served.digest
 
 
@@ -194,9 +196,7 @@ def test_one_failing_build_publishes_nothing_and_a_mend_resumes(scratch: Scratch
     assert witness.registry(scratch) == before
     scratch.write("services/two/Dockerfile", "FROM busybox:stable\nRUN echo mended\n")
     done(scratch.inv("release"))
-    assert versions(scratch) == {
-        f"{name}:{tag}" for name in ("one", "two") for tag in ("0.9.0", "1.0.0", "latest")
-    }
+    assert versions(scratch) == {f"{name}:{tag}" for name in ("one", "two") for tag in ("0.9.0", "1.0.0", "latest")}
 
 
 def test_only_the_chosen_service_is_released(scratch: Scratch) -> None:
