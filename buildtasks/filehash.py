@@ -10,6 +10,7 @@ replaced as a whole, dropped when its checksum is wrong, and bounded.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 import time
@@ -30,6 +31,8 @@ RACY_NS = 2_000_000_000
 CHUNK = 1 << 20
 BATCH = 256
 THREADS = 4
+# What reading says when in place of the file there is nothing any more, a folder, a link or a socket.
+GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
 MOST_BYTES = 256_000_000
 
 Remembered = tuple[bytes, str]
@@ -40,11 +43,14 @@ class Changed(Exception):
 
 
 class Memory:
-    """What is remembered of one context; `store` is the folder of memories, None for none."""
+    """What is remembered of one context; `store` is the folder of memories, None for none.
 
-    def __init__(self, root: Path, store: Path | None) -> None:
+    `ignore` is the ignore file of the context: services of one folder with ignore files of their own remember apart.
+    """
+
+    def __init__(self, root: Path, store: Path | None, ignore: Path | None = None) -> None:
         self._root = root
-        self._file = store / sha256(os.fsencode(root)).hexdigest()[:32] if store else None
+        self._file = store / _name(root, ignore) if store else None
         self._body = _read(self._file) if self._file else b""
         self._since = time.time_ns() - RACY_NS
 
@@ -87,6 +93,10 @@ class Memory:
         return bool(max(mtime, ctime) < self._since)
 
 
+def _name(root: Path, ignore: Path | None) -> str:
+    return sha256(os.fsencode(root) + b"\0" + os.fsencode(ignore or "")).hexdigest()[:32]
+
+
 def _state(entries: Sequence[Entry]) -> bytes:
     """Return a hash of all that the walk saw: equal when no entry has changed, as far as its stamp tells."""
     whole = sha256(b"".join([one.stamp for one in entries]))
@@ -114,25 +124,25 @@ def _digest(root: Path, entry: Entry) -> str:
     path = location(root, entry.path)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    except PermissionError as error:
-        raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
+        try:
+            digest, now = _content(handle, entry.size), os.fstat(handle)
+        finally:
+            os.close(handle)
     except OSError as error:
-        raise Changed(entry.path) from error
-    try:
-        digest, now = _content(handle, entry.size), os.fstat(handle)
-    except OSError as error:
+        if error.errno in GONE:
+            raise Changed(entry.path) from error
         raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
-    finally:
-        os.close(handle)
     if stamp_of(now) != entry.stamp:
         raise Changed(entry.path)
     return digest
 
 
 def _content(handle: int, size: int) -> str:
-    if size < CHUNK:
-        return sha256(os.read(handle, CHUNK)).hexdigest()
-    whole = sha256()
+    first = os.read(handle, CHUNK) if size else b""
+    whole = sha256(first)
+    # Some file systems give less than was asked for: only all that the walk saw needs no second look.
+    if len(first) == size < CHUNK:
+        return whole.hexdigest()
     for part in iter(partial(os.read, handle, CHUNK), b""):
         whole.update(part)
     return whole.hexdigest()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from buildtasks import dockerfile
-from buildtasks.context import Entry, walk
+from buildtasks.context import Entry, ignore_file, walk
 from buildtasks.errors import ContextError
 from buildtasks.filehash import Changed, Memory
 from buildtasks.revision import Revision
@@ -25,6 +25,7 @@ from buildtasks.settings.services import is_remote
 from buildtasks.version import Version
 
 UNKNOWN = "unknown"
+CHANGING = "unknown: it keeps changing"
 IMAGE = "docker-image://"
 PINNED = re.compile(r"#[0-9a-f]{40}(?::|$)")
 ATTEMPTS = 3
@@ -74,10 +75,32 @@ def dockerfile_text(service: Service) -> str:
 
 
 def base_images(service: Service) -> dockerfile.Bases:
-    """Return the images that a service is built from and that are not its needs or named contexts."""
-    found = dockerfile.bases(dockerfile_text(service), args=service.args, named=[*service.needs, *service.contexts])
-    named = [context.removeprefix(IMAGE) for context in service.contexts.values() if context.startswith(IMAGE)]
-    return replace(found, images=tuple(sorted({*found.images, *named})))
+    """Return the images that a service is built from, on any of its platforms, besides needs and named contexts."""
+    text, named = dockerfile_text(service), [*service.needs, *service.contexts]
+    found = [
+        dockerfile.bases(text, args={**platform_args(platform), **service.args}, named=named)
+        for platform in service.platforms or ("",)
+    ]
+    images = {image for one in found for image in one.images}
+    images |= {context.removeprefix(IMAGE) for context in service.contexts.values() if context.startswith(IMAGE)}
+    unresolved = {word for one in found for word in one.unresolved}
+    return dockerfile.Bases(tuple(sorted(images)), tuple(sorted(unresolved)))
+
+
+def platform_args(platform: str) -> dict[str, str]:
+    """Return the arguments that BuildKit sets for the platform that is built for.
+
+    See https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope.
+    """
+    if not platform:
+        return {}
+    system, architecture, variant = (*platform.split("/"), "", "")[:3]
+    return {
+        "TARGETPLATFORM": platform,
+        "TARGETOS": system,
+        "TARGETARCH": architecture,
+        "TARGETVARIANT": variant,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +134,12 @@ def gather(service: Service, scope: Scope) -> tuple[Input, ...]:
 
 def unknown(inputs: Iterable[Input]) -> tuple[str, ...]:
     """Return which of the inputs could not be known, in words."""
-    return tuple(f"{one.kind} {one.name}".strip() for one in inputs if one.value == UNKNOWN)
+    return tuple(_blind(one) for one in inputs if one.kind in ("base", "context") and one.value in (UNKNOWN, CHANGING))
+
+
+def _blind(one: Input) -> str:
+    words = f"{one.kind} {one.name}".strip()
+    return f"{words}, whose files keep changing" if one.value == CHANGING else words
 
 
 def files(service: Service, scope: Scope) -> Iterator[Input]:
@@ -182,7 +210,11 @@ def listing(root: Path, ignore_of: Path | None, scope: Scope) -> Listing:
         ContextError: something cannot be read.
     """
     entries = list(walk(root, dockerfile=ignore_of))
-    return _listed(entries, Memory(root, scope.store).digests(entries), scope.mode)
+    return _listed(entries, _memory(root, ignore_of, scope).digests(entries), scope.mode)
+
+
+def _memory(root: Path, ignore_of: Path | None, scope: Scope) -> Memory:
+    return Memory(root, scope.store, ignore_file(root, ignore_of))
 
 
 def digest(found: Listing) -> str:
@@ -192,7 +224,7 @@ def digest(found: Listing) -> str:
 
 
 def _context_digest(root: Path, ignore_of: Path | None, scope: Scope) -> str:
-    entries, memory = list(walk(root, dockerfile=ignore_of)), Memory(root, scope.store)
+    entries, memory = list(walk(root, dockerfile=ignore_of)), _memory(root, ignore_of, scope)
     known = memory.whole(entries) if scope.mode == "content" else None
     if known:
         return known
@@ -207,7 +239,7 @@ def _attempt(read: Callable[[], str]) -> str:
     for _ in range(ATTEMPTS):
         with contextlib.suppress(Changed):
             return read()
-    return UNKNOWN
+    return CHANGING
 
 
 def _listed(entries: Iterable[Entry], digests: Iterable[str], mode: str) -> Listing:

@@ -88,18 +88,23 @@ def scheduled(
     done: dict[str, Result] = {}
     with ThreadPoolExecutor(jobs) as pool:
         running: dict[Future[Result], str] = {}
-        while order.is_active():
-            for name in order.get_ready():
-                broken = [need for need in needs[name] if done[need].error]
-                if broken:
-                    done[name] = skipped(name, f"not tried: it needs {broken[0]}, which failed")
+        try:
+            while order.is_active():
+                for name in order.get_ready():
+                    broken = [need for need in needs[name] if done[need].error]
+                    if broken:
+                        done[name] = skipped(name, f"not tried: it needs {broken[0]}, which failed")
+                        order.done(name)
+                    else:
+                        running[pool.submit(work, name)] = name
+                for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
+                    name = running.pop(future)
+                    done[name] = future.result()
                     order.done(name)
-                else:
-                    running[pool.submit(work, name)] = name
-            for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                name = running.pop(future)
-                done[name] = future.result()
-                order.done(name)
+        except BaseException:
+            # Ctrl-C or a bug: what waits in the queue must not start any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return tuple(done[name] for name in sorted(done))
 
 

@@ -95,7 +95,7 @@ def _repeats(one: Difference, files: Sequence[Difference]) -> bool:
 
 
 def _files(files: Sequence[Difference], most: int) -> str:
-    names = ", ".join(one.name for one in files[:most]) + (", ..." if len(files) > most else "")
+    names = ", ".join(shown(one.name) for one in files[:most]) + (", ..." if len(files) > most else "")
     return f"{len(files)} file{'s' if len(files) > 1 else ''} changed: {names}"
 
 
@@ -103,7 +103,12 @@ def _other(one: Difference) -> str:
     verb = "is new" if one.was is None else "is gone" if one.now is None else "changed"
     if one.kind in ("base", "need") and verb == "changed":
         verb = "moved" if one.kind == "base" else "is built anew"
-    return " ".join(word for word in (one.kind, one.name, verb) if word)
+    return " ".join(word for word in (one.kind, shown(one.name), verb) if word)
+
+
+def shown(name: str) -> str:
+    """Return a name on one line that any terminal can print: line feeds and bytes that are not UTF-8 are escaped."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in name)
 
 
 def pack(record: Record) -> bytes:

@@ -47,7 +47,7 @@ class Daemon:
         """Return the process id while the process is alive and ours."""
         try:
             pid = int(self.pidfile.read_text())
-        except (OSError, ValueError):
+        except (FileNotFoundError, ValueError):
             return None
         return pid if str(self.config) in command(pid) else None
 
@@ -96,10 +96,13 @@ class Daemon:
 
 
 def command(pid: int) -> str:
-    """Return the command line of a process, its words joined by blanks; empty when it is gone or a zombie."""
+    """Return the command line of a process, its words joined by blanks; empty when it is gone or a zombie.
+
+    Any other trouble, such as too many open files, is raised: a living daemon must not be taken for a dead one.
+    """
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         pass
     if Path("/proc/self").exists():
         return ""

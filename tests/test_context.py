@@ -18,11 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from buildtasks.context.walk import stamp_of
 from buildtasks.context import Entry, Patterns, ignore_file, location, paths, walk
 from buildtasks.context.glob import Pattern
 from buildtasks.context.goregexp import MalformedError, to_python
 from buildtasks.context.ignorefile import clean, pattern_lines
+from buildtasks.context.walk import stamp_of
 from buildtasks.errors import ConfigError, ContextError
 
 

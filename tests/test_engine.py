@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any, cast
@@ -137,7 +138,7 @@ def test_newest_first() -> None:
 
 
 def test_a_container_without_a_name_counts() -> None:
-    containers = [
+    containers: list[dict[str, Any]] = [
         {"Id": "0123456789abcdef", "ImageID": A, "Names": []},
         {"Id": "1", "ImageID": A, "Names": None},
         {"Id": "2", "ImageID": B, "Names": ["/other"]},
@@ -153,12 +154,16 @@ def test_an_image_that_vanishes_while_the_list_is_made() -> None:
         engine.images(client(failures=99), [service("app")])
 
 
+# The docker SDK leaves a socket open that it cannot connect.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("host", ["unix:///nowhere/docker.sock", "tcp://127.0.0.1:1", "nonsense://x"])
 def test_no_engine(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", host)
     with pytest.raises(EngineError, match="the Docker Engine does not answer: ") as caught, engine.connected(Context()):
         pass
     assert "\n" not in str(caught.value)
+    del caught
+    gc.collect()
 
 
 def test_an_error_of_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +171,7 @@ def test_an_error_of_the_engine_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("DOCKER_HOST", "unix:///x")
     monkeypatch.setattr("docker.from_env", lambda: SimpleNamespace(close=lambda: closed.append(True)))
     with (
-        pytest.raises(EngineError, match="^the Docker Engine refused: no such thing$"),
+        pytest.raises(EngineError, match=r"^the Docker Engine refused: no such thing$"),
         engine.connected(Context()),
     ):
         raise docker.errors.APIError("500", explanation="no such thing")

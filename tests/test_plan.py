@@ -216,7 +216,7 @@ def test_better_reasons_replace_only_their_own() -> None:
     ],
 )
 def test_needs_come_along_in_order(chosen: list[str], found: list[str]) -> None:
-    services = [service("a"), service("b", "a"), service("c", "b", "a"), service("d", "a"), service("e")]
+    services = [service("a"), service("b", "a"), service("c", "b"), service("d", "a"), service("e")]
     wanted = [one for one in services if one.name in chosen]
     assert [one.name for one in with_needs(services, wanted)] == found
 

@@ -22,8 +22,9 @@ from buildtasks.defaults import DEFAULTS
 from buildtasks.errors import ConfigError
 from buildtasks.reference import Repository
 from buildtasks.settings import FIELDS, Project, Service, fields, load, schema, selected
+from buildtasks.settings.bakefile import UNSUPPORTED
 from buildtasks.settings.services import FIELDS as SERVICE_FIELDS
-from buildtasks.settings.services import NAME, UNSUPPORTED, is_remote
+from buildtasks.settings.services import NAME, is_remote
 from sandbox import Sandbox
 
 pytestmark = LEAVES_PIPES
@@ -514,7 +515,7 @@ def test_a_bake_file(place: Place, sandbox: Sandbox) -> None:
         name="web",
         context=os.fspath(place.root / "services/web"),
         dockerfile=os.fspath(place.root / "services/web/Dockerfile"),
-        repository=Repository("localhost:5000", "x/web"),
+        repository=Repository("ghcr.io", "you/web"),
         target="final",
         args={"A": "1"},
         labels={"l": "v"},
@@ -551,8 +552,21 @@ def test_a_compose_file(place: Place, sandbox: Sandbox) -> None:
     place.write("compose.yaml", COMPOSE)
     base, web = place.section("services: compose.yaml").services
     assert (base.name, base.repository) == ("base", Repository("ghcr.io", "you/base"))
-    assert (web.repository, web.args, web.needs) == (Repository("localhost:5000", "x/web"), {"A": "1"}, ("base",))
+    assert (web.repository, web.args, web.needs) == (Repository("ghcr.io", "you/web"), {"A": "1"}, ("base",))
     assert web.secrets == ("id=s,src=s.txt",)
+
+
+def test_tags_of_a_file_name_the_repository_where_no_template_does(place: Place, sandbox: Sandbox) -> None:
+    place.services("web")
+    place.write("compose.yaml", "services:\n  web:\n    image: localhost:5000/x/web:1.0\n    build: services/web\n")
+    (web,) = place.section("services: compose.yaml", repository='""').services
+    assert web.repository == Repository("localhost:5000", "x/web")
+
+
+def test_a_need_that_is_also_a_named_context(place: Place) -> None:
+    place.services("web", "base")
+    said = place.refused("services: {base: {}, web: {needs: [base], contexts: {base: services/base}}}")
+    assert said == "invoke.yaml: buildtasks.services.web.contexts.base: also among needs: take one of them"
 
 
 TARGET = 'target "default" {\n  %s\n}\n'
@@ -561,18 +575,18 @@ TARGET = 'target "default" {\n  %s\n}\n'
 @pytest.mark.parametrize(
     "text, said",
     [
-        pytest.param('target "x" {\n}\n', "services: docker-bake.hcl: failed to find target default", id="no-default"),
-        pytest.param("target {", "services: docker-bake.hcl: ", id="syntax"),
-        pytest.param(TARGET % 'context = "gone"', "services (docker-bake.hcl: default).context: no such", id="context"),
+        pytest.param('target "x" {\n}\n', "services (docker-bake.hcl): failed to find target default", id="no-default"),
+        pytest.param("target {", "services (docker-bake.hcl): ", id="syntax"),
+        pytest.param(TARGET % 'context = "gone"', "services (docker-bake.hcl).default.context: no such", id="context"),
         pytest.param(
             TARGET % 'context = "services/web"\ndockerfile-inline = "FROM scratch"',
-            "services (docker-bake.hcl: default).dockerfile-inline: not supported",
+            "services (docker-bake.hcl).default.dockerfile-inline: not supported",
             id="inline",
         ),
         pytest.param(
             TARGET % 'context = "services/web"\ncontexts = { other = "target:base" }\n}\n'
             'target "base" {\ncontext = "services/base"',
-            "services (docker-bake.hcl: default).contexts.other: name it base, as the target is named",
+            "services (docker-bake.hcl).default.contexts.other: name it base, as the target is named",
             id="renamed-target",
         ),
     ],

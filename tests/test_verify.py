@@ -100,9 +100,8 @@ def test_nothing_to_schedule() -> None:
 
 def test_contexts_pin_the_bases(tmp_path: Path) -> None:
     file = tmp_path / "Dockerfile"
-    file.write_text(
-        f"FROM busybox:1 AS site\nFROM nginx\nFROM other@{A}\nFROM local\nFROM linked\nCOPY --from=site / /\n"
-    )
+    lines = ["FROM busybox:1 AS site", "FROM nginx", f"FROM other@{A}", "FROM local", "FROM linked"]
+    file.write_text("\n".join([*lines, "COPY --from=site / /"]))
     service = Service(
         name="app",
         context=str(tmp_path),

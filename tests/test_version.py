@@ -62,9 +62,7 @@ def test_bad_versions_are_refused(text: str) -> None:
         pytest.param("1.2-rc.1", "did you mean 1.2.0-rc.1?", id="two-numbers-prerelease"),
         pytest.param("01.2.03", "numbers have no leading zeros: did you mean 1.2.3?", id="leading-zeros"),
         pytest.param("2026.01", "numbers have no leading zeros: did you mean 2026.1.0?", id="calendar"),
-        pytest.param(
-            "1.0.0-rc.01+001", "no leading zeros: did you mean 1.0.0-rc.1+001?", id="zeros-in-prerelease"
-        ),
+        pytest.param("1.0.0-rc.01+001", "no leading zeros: did you mean 1.0.0-rc.1+001?", id="zeros-in-prerelease"),
         pytest.param("1.0.0-00", "numbers have no leading zeros: did you mean 1.0.0-0?", id="zeros-only"),
         pytest.param("V1.2.0", "did you mean 1.2.0?", id="upper-case-v"),
         pytest.param("vv1.2.0", "did you mean 1.2.0?", id="two-v"),
@@ -99,9 +97,7 @@ def test_build_metadata_does_not_count() -> None:
 
 
 def test_the_example_of_section_11() -> None:
-    order = (
-        "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0"
-    )
+    order = "1.0.0-alpha 1.0.0-alpha.1 1.0.0-alpha.beta 1.0.0-beta 1.0.0-beta.2 1.0.0-beta.11 1.0.0-rc.1 1.0.0"
     versions = [Version.parse(text) for text in [*order.split(), "1.0.9", "1.0.10", "1.2.0", "2.0.0"]]
     assert all(low < high for low, high in itertools.combinations(versions, 2))
 

@@ -172,9 +172,7 @@ def _entries(sent: Iterator[tuple[str, Item]]) -> Iterator[Entry]:
 
 def stamp_of(found: os.stat_result) -> bytes:
     """Return the stamp of what a look at an entry found."""
-    return STAMP.pack(
-        found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev
-    )
+    return STAMP.pack(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
 
 
 def _target(item: Item, kind: str, device: int) -> str | None:

@@ -1,12 +1,11 @@
 """The services of a project: where they come from, and one checked value for each.
 
-`services` in the configuration is a folder with one Dockerfile per sub-folder, a mapping, or a compose or bake file,
-which `docker buildx bake --print` resolves (https://docs.docker.com/build/bake/reference/). Words are bake's.
+`services` in the configuration is a folder with one Dockerfile per sub-folder, a mapping, or a compose or bake file.
+Words are bake's (https://docs.docker.com/build/bake/reference/).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -17,17 +16,15 @@ from typing import Any
 
 from invoke.context import Context
 
-from buildtasks import shell
 from buildtasks.errors import ConfigError, InvalidReference
-from buildtasks.reference import Reference, Repository
-from buildtasks.settings import fields
+from buildtasks.reference import Repository
+from buildtasks.settings import bakefile, fields
 from buildtasks.settings.fields import Field
 
 NAME = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*")
 # As buildx tells them apart: a bare `name.git` is a folder.
 REMOTE = re.compile(r"(?:https?|ssh|git)://|[\w.-]+@[\w.-]+:|github\.com/")
 # Keys of a bake target that change what is built and that a service has no word for.
-UNSUPPORTED = ("dockerfile-inline", "extra-hosts", "entitlements")
 
 _TEXT = {"type": "string"}
 _LIST = {"type": ["string", "array"], "items": {"type": "string"}}
@@ -109,7 +106,9 @@ def discover(c: Context, value: Any, place: Place) -> tuple[Service, ...]:
         if path.is_dir():
             found = parse(_folder(path, where), where, place)
         elif path.is_file():
-            found = _bake(c, path, where, place)
+            at = f"{where} ({path.name})"
+            given = bakefile.settings(c, path, at, place.root, tags=not place.repository)
+            found = parse(given, at, place)
         else:
             raise ConfigError(f"{where}: no such folder or file: {value}")
     if not found:
@@ -147,7 +146,7 @@ def _service(name: Any, value: Any, where: str, place: Place) -> Service:
         repository=_repository(name, read.pop("repository", ""), where, place),
         platforms=read.pop("platforms", ()) or place.platforms,
         labels={**place.labels, **read.pop("labels", {})},
-        contexts=_contexts(read.pop("contexts", {}), where, place),
+        contexts=_contexts(read.pop("contexts", {}), read.get("needs", ()), where, place),
         **read,
     )
 
@@ -175,7 +174,11 @@ def _told(path: Path, root: Path) -> str:
     return os.path.relpath(path, root)
 
 
-def _contexts(given: Mapping[str, str], where: str, place: Place) -> dict[str, str]:
+def _contexts(given: Mapping[str, str], needs: Iterable[str], where: str, place: Place) -> dict[str, str]:
+    for name in needs:
+        if name in given:
+            raise ConfigError(f"{where}.contexts.{name}: also among needs: take one of them")
+
     def resolved(name: str, context: str) -> str:
         if is_remote(context) or "://" in context:
             return context
@@ -192,63 +195,6 @@ def _repository(name: str, own: str, where: str, place: Place) -> Repository:
         return Repository.parse(fields.fill(template, at, {"service": name}))
     except InvalidReference as error:
         raise InvalidReference(f"{at}: {error}") from error
-
-
-def _bake(c: Context, path: Path, where: str, place: Place) -> tuple[Service, ...]:
-    answer = shell.read(c, ["docker", "buildx", "bake", "-f", os.fspath(path), "--print"], cwd=place.root)
-    if not answer.ok:
-        said = answer.stderr.strip().splitlines() or ["docker buildx bake --print failed"]
-        raise ConfigError(f"{where}: {path.name}: {said[-1].removeprefix('ERROR: ')}")
-    targets: dict[str, Any] = json.loads(answer.stdout).get("target", {})
-    return tuple(
-        _target(name, target, targets, f"{where} ({path.name}: {name})", place)
-        for name, target in sorted(targets.items())
-    )
-
-
-def _target(name: str, target: Mapping[str, Any], targets: Iterable[str], where: str, place: Place) -> Service:
-    """Translate one resolved bake target; `target:` contexts become needs, tags give the repository."""
-    linked = {
-        key: context.removeprefix("target:")
-        for key, context in target.get("contexts", {}).items()
-        if context.startswith("target:") and context.removeprefix("target:") in targets
-    }
-    for key in UNSUPPORTED:
-        if target.get(key):
-            raise ConfigError(f"{where}.{key}: not supported; move it into a Dockerfile or an argument")
-    for key, other in linked.items():
-        if key != other:
-            raise ConfigError(f"{where}.contexts.{key}: name it {other}, as the target is named")
-    try:
-        given = {**_plain(target, linked), "needs": list(linked)}
-    except InvalidReference as error:
-        raise InvalidReference(f"{where}.tags: {error}") from error
-    return _service(name, given, where, place)
-
-
-def _plain(target: Mapping[str, Any], linked: Mapping[str, str]) -> dict[str, Any]:
-    words = ("context", "dockerfile", "target", "args", "labels", "platforms", "network")
-    same = {key: target[key] for key in words if key in target}
-    for key in ("args", "labels"):
-        same[key] = {name: value for name, value in (target.get(key) or {}).items() if value is not None}
-    contexts = {key: value for key, value in target.get("contexts", {}).items() if key not in linked}
-    tags = target.get("tags") or []
-    return {
-        "context": ".",
-        **same,
-        **({"contexts": contexts} if contexts else {}),
-        **({"repository": str(Reference.parse(tags[0]).repository)} if tags else {}),
-        **{
-            ours: [_csv(item) for item in target[theirs]]
-            for ours, theirs in (("secrets", "secret"), ("ssh", "ssh"))
-            if target.get(theirs)
-        },
-    }
-
-
-def _csv(item: Any) -> str:
-    """Return bake's object form of a secret or ssh entry as the comma form that buildx takes."""
-    return item if isinstance(item, str) else ",".join(f"{key}={value}" for key, value in item.items())
 
 
 def check_needs(services: Iterable[Service], where: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -10,17 +12,19 @@ from invoke.context import Context
 
 from buildtasks import engine, record, settings
 from buildtasks import report as reports
-from buildtasks.context import Entry, walk
+from buildtasks.context import Entry, ignore_file, walk
 from buildtasks.context.summary import Weight, advice, heaviest_files, heaviest_folders, total
-from buildtasks.errors import BuildtasksError, ConfigError, RegistryError
-from buildtasks.filehash import Memory
-from buildtasks.record import Difference
+from buildtasks.errors import BuildtasksError, ConfigError, ContextError, RegistryError
+from buildtasks.filehash import Changed, Memory
+from buildtasks.inputs import ATTEMPTS
+from buildtasks.record import Difference, shown
 from buildtasks.reference import Reference
 from buildtasks.registry.published import look
 from buildtasks.settings import Service
 from buildtasks.tasks._request import Request, recorded, request, store, tell
 
 MOST = 10
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def explain(c: Context, name: str, version: str, *, as_json: bool) -> tuple[Difference, ...]:
@@ -35,7 +39,7 @@ def explain(c: Context, name: str, version: str, *, as_json: bool) -> tuple[Diff
     against, was = _now(c, asked, service)
     found = _differences(asked, service, against, was)
     if as_json:
-        print(reports.document(_explained(asked, service, against, found)))
+        print(_document(_explained(asked, service, against, found)))
     else:
         print(_told(service, against, found))
     return found
@@ -71,9 +75,13 @@ def _differences(
         return ()
     if was == asked.fingerprints[service.name].value:
         return ()
+    blind = asked.fingerprints[service.name].unknown
+    if blind:
+        raise BuildtasksError(f"{service.name}: not known: {', '.join(blind)}; it is always built")
     old = recorded(asked, service, was) if was else None
     if old is None:
-        raise BuildtasksError(f"{against} has no record of its inputs: it was not built by these tasks")
+        why = "not all of them were known" if was else "it was not built by these tasks"
+        raise BuildtasksError(f"{against} has no record of its inputs: {why}")
     now = asked.record(service)
     if now is None:
         raise BuildtasksError(f"{service.name}: its files keep changing")
@@ -96,7 +104,7 @@ def _told(service: Service, against: Reference | None, found: Sequence[Differenc
         return f"{service.name}: nothing is published or built yet"
     if not found:
         return f"{service.name}: built from the same inputs as {against}"
-    rows = [(_verb(one), one.kind, one.name or "-", one.was or "-", one.now or "-") for one in found]
+    rows = [tuple(shown(text or "-") for text in (_verb(one), *astuple(one))) for one in found]
     head = f"{service.name}: {len(found)} input{'s differ' if len(found) > 1 else ' differs'} from {against}"
     return f"{head}\n{reports.table(('what', 'input', 'name', 'was', 'is'), rows)}"
 
@@ -114,22 +122,47 @@ def context(c: Context, name: str, *, as_json: bool) -> tuple[Entry, ...]:
     service = _one(c, name)
     if service.remote:
         raise ConfigError(f"{name}: its context is {service.context}; only a folder can be listed")
-    root = Path(service.context)
-    entries = tuple(walk(root, dockerfile=Path(service.dockerfile)))
-    print(reports.document(_listed(service, root, entries)) if as_json else _weighed(service, entries))
+    if not as_json:
+        entries = tuple(walk(Path(service.context), dockerfile=Path(service.dockerfile)))
+        print(_weighed(service, entries))
+        return entries
+    entries, hashes = _hashed(service)
+    print(_document(_listed(service, entries, hashes)))
     return entries
 
 
-def _listed(service: Service, root: Path, entries: Sequence[Entry]) -> dict[str, Any]:
-    sent, hashes = total(entries), Memory(root, store()).digests(entries)
+def _hashed(service: Service) -> tuple[tuple[Entry, ...], list[str]]:
+    """Walk and read a context; again when a file changes meanwhile.
+
+    Raises:
+        ContextError: it keeps changing.
+    """
+    root, dockerfile, at = Path(service.context), Path(service.dockerfile), ""
+    memory = Memory(root, store(), ignore_file(root, dockerfile))
+    for _ in range(ATTEMPTS):
+        entries = tuple(walk(root, dockerfile=dockerfile))
+        try:
+            return entries, memory.digests(entries)
+        except Changed as changed:
+            at = str(changed)
+    raise ContextError(f"{root / at}: keeps changing while it is read")
+
+
+def _listed(service: Service, entries: Sequence[Entry], hashes: Sequence[str]) -> dict[str, Any]:
+    sent = total(entries)
     return {
         "service": service.name,
-        "root": str(root),
+        "root": service.context,
         "dockerfile": service.dockerfile,
         "files": sent.files,
         "bytes": sent.bytes,
         "entries": list(map(_entry, entries, hashes)),
     }
+
+
+def _document(value: Mapping[str, Any]) -> str:
+    """Return one JSON document; bytes of a file name that are not UTF-8 stay JSON, as escapes such as `\\udcff`."""
+    return SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", reports.document(value))
 
 
 def _entry(one: Entry, sha256: str) -> dict[str, Any]:
@@ -153,5 +186,5 @@ def _weighed(service: Service, entries: Sequence[Entry]) -> str:
 
 
 def _weights(head: str, weights: Sequence[Weight]) -> list[str]:
-    rows = [(one.name, str(one.files), reports.size(one.bytes)) for one in weights]
+    rows = [(shown(one.name), str(one.files), reports.size(one.bytes)) for one in weights]
     return [reports.table((head, "files", "size"), rows)] if rows else []

@@ -1,7 +1,8 @@
-"""`inv build` of real services with the real BuildKit: names, labels, order, bounds, failures, what a second run does."""
+"""`inv build` with the real BuildKit: names, labels, order, bounds, failures, and what a second run does."""
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
@@ -11,6 +12,13 @@ from pathlib import Path
 import pytest
 import witness
 from conftest import Scratch, add_samples, projects
+from invoke.config import Config
+from invoke.context import Context
+
+from buildtasks import pipeline, settings
+from buildtasks.plan import Action, Plan, Step
+from buildtasks.progress import Lines
+from buildtasks.revision import Revision
 
 FIVE = ["backend", "database", "engine", "frontend", "nginx"]
 COMMITTED = "2026-01-02T03:04:05Z"
@@ -227,3 +235,29 @@ def test_the_report_file_holds_what_is_printed(built: Scratch, tmp_path: Path) -
     assert set(said.json["images"][0]) >= {
         *("service", "repository", "action", "digest", "platforms", "tags", "moved", "seconds")
     }
+
+
+def test_a_base_is_the_one_that_its_fingerprint_names(scratch: Scratch) -> None:
+    """BuildKit alone would take the older image that the engine has under the same name."""
+    base, digests = f"{scratch.prefix}/base:1", []
+    for word in ("new", "old"):
+        scratch.write("base/Dockerfile", f"FROM busybox:stable\nRUN echo {word} {scratch.prefix} > /which\n")
+        words = ["--provenance=false", "--quiet", "--load", "--tag", f"{base}-{word}", str(scratch.root / "base")]
+        witness.docker("buildx", "build", *words)
+        witness.docker("tag", f"{base}-{word}", base)
+        if word == "new":
+            witness.docker("push", "--quiet", base)
+            digests.append(str(witness.digest(f"{scratch.prefix}/base", "1")))
+            witness.docker("rmi", base, f"{base}-{word}")
+    service(scratch, "app")
+    scratch.write("services/app/Dockerfile", f"FROM {base}\n")
+    c = Context(Config(project_location=scratch.root))
+    c.config.load_project()
+    project = settings.load(c)
+    content = project.services[0].repository.tag("src-000000000000")
+    step = Step(project.services[0], Action.BUILD, "", "0" * 64, None, (), (), content)
+    plan, view = Plan(None, Revision(), (step,)), Lines(io.StringIO())
+    (result,) = pipeline.build(c, plan, project, pipeline.Options(1, bases={base: digests[0]}), view)
+    assert result.error is None
+    assert witness.inside(str(content), "cat", "/which") == f"new {scratch.prefix}"
+    assert witness.inside(base, "cat", "/which") == f"old {scratch.prefix}"

@@ -80,9 +80,8 @@ def test_what_is_in_the_registry_is_what_was_built(released: Scratch) -> None:
         found = witness.config(repository, served.digest)["config"]["Labels"]
         assert found["dev.buildtasks.service"] == service
         assert witness.digest(repository, f"src-{found['dev.buildtasks.fingerprint'][:12]}") == served.digest
-        seen = witness.docker(
-            "buildx", "imagetools", "inspect", f"{repository}:1.1.0", "--format", "{{json .Manifest}}"
-        )
+        words = ["inspect", f"{repository}:1.1.0", "--format", "{{json .Manifest}}"]
+        seen = witness.docker("buildx", "imagetools", *words)
         assert json.loads(seen)["digest"] == served.digest
 
 
