@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
+import shlex
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from invoke.collection import Collection
@@ -15,14 +17,15 @@ from buildtasks.tasks._task import task
 from sandbox.tasks import ns as sandbox
 
 ROOT = Path(__file__).resolve().parent
+PYTHON = shlex.quote(sys.executable)
+LOCK = "requirements-dev.lock"
 
 
 @task
 def demo(c: Context) -> None:
     """Release the five sample services twice into a registry of their own and show what is there."""
-    from buildtasks.tasks import _request
-
     import sandbox as sandboxes
+    from buildtasks.tasks import _request
 
     running = sandboxes.up()
     os.environ.update(running.environ())
@@ -42,15 +45,15 @@ def demo(c: Context) -> None:
 def lint(c: Context) -> None:
     """Check style and layout of the code."""
     with c.cd(ROOT):
-        c.run("ruff check .")
-        c.run("ruff format --check .")
+        c.run(f"{PYTHON} -m ruff check .")
+        c.run(f"{PYTHON} -m ruff format --check .")
 
 
 @task
 def types(c: Context) -> None:
     """Check types, of the tests too."""
     with c.cd(ROOT):
-        c.run("mypy")
+        c.run(f"{PYTHON} -m mypy")
 
 
 @task(help={"args": "More words for pytest, such as `-k name` (default: none)."})
@@ -59,17 +62,17 @@ def test(c: Context, *, args: str = "") -> None:
     lint(c)
     types(c)
     with c.cd(ROOT):
-        c.run(f"python -m pytest -n {max(2, os.cpu_count() or 2)} {args}")
+        c.run(f"{PYTHON} -m pytest -n {max(2, os.cpu_count() or 2)} {args}")
 
 
 @task
 def lock(c: Context) -> None:
-    """Write requirements-dev.lock anew, for every supported Python and system; needs the program uv."""
-    if not shutil.which("uv"):
-        c.run("python -m pip install uv")
+    """Write requirements-dev.lock anew, for every supported Python and system; installs uv when it is missing."""
+    if not find_spec("uv"):
+        c.run(f"{PYTHON} -m pip install uv")
     options = "--universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-annotate --no-header"
     with c.cd(ROOT):
-        c.run(f"uv pip compile {options} --quiet --upgrade --extra dev pyproject.toml -o requirements-dev.lock")
+        c.run(f"{PYTHON} -m uv pip compile {options} --quiet --upgrade --extra dev -o {LOCK} pyproject.toml")
 
 
 ns = Collection(demo, lint, types, test, lock, build, push, release, registry, cache, sandbox)

@@ -13,7 +13,7 @@ DEFAULTS: Mapping[str, str | int | None] = {
     "fingerprint": "content",
     "builder": "",
     "jobs": None,
-    "keep": 3,
+    "keep": "3",
     "version_file": "VERSION",
-    "state": ".buildtasks",
+    "state": "",
 }

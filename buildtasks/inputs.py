@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from buildtasks import dockerfile
 from buildtasks.context import Entry, ignore_file, walk
-from buildtasks.errors import ContextError
+from buildtasks.errors import ConfigError, ContextError
 from buildtasks.filehash import Changed, Memory
 from buildtasks.revision import Revision
 from buildtasks.settings import Service, fields
@@ -55,8 +55,11 @@ def settled(service: Service, version: Version | None, revision: Revision) -> Se
     Raises:
         ConfigError: an argument wants a version and there is none.
     """
-    values = {"revision": revision.commit, **({"version": str(version)} if version else {})}
+    values = {"revision": revision.commit, "version": str(version) if version else ""}
     where = f"services.{service.name}.args"
+    for name, text in service.args.items():
+        if version is None and "{version}" in text:
+            raise ConfigError(f"{where}.{name}: it holds the version: say which one with --version")
     return replace(service, args={k: fields.fill(v, f"{where}.{k}", values) for k, v in service.args.items()})
 
 

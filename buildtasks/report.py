@@ -1,6 +1,6 @@
 """What was done, as a value: table, JSON, report file.
 
-The JSON is a contract (docs/tasks.md): keys may be added, never renamed. Digests are `sha256:...`, times RFC 3339 UTC,
+The JSON is a contract (docs/json.md): keys may be added, never renamed. Digests are `sha256:...`, times RFC 3339 UTC,
 sizes bytes, durations seconds.
 """
 
@@ -74,7 +74,7 @@ def made(
     """
     built, changed = {result.step.service.name: result for result in results}, list(changes)
     images = tuple(_image(step, built.get(step.service.name), digests, changed) for step in plan.steps)
-    return Report(plan.version, plan.revision, images, tuple(failed), plan.notes)
+    return Report(plan.version, plan.revision, images, tuple(failed), () if failed else plan.notes)
 
 
 def _image(step: Step, built: Result | None, digests: Mapping[str, str] | None, changes: Iterable[Change]) -> Image:

@@ -6,6 +6,7 @@ a change (echoed, skipped by `--dry`, raises when it fails). Both take an argv l
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from buildtasks.errors import CommandFailed
 
 # The exit code of timeout(1).
 TIMED_OUT = 124
+
+
+# Quoting is POSIX, and bash, invoke's choice, is not everywhere.
+SHELL: Mapping[str, Any] = {"shell": "/bin/sh"} if os.name == "posix" else {}
 
 
 class Writer(Protocol):
@@ -97,7 +102,7 @@ def _answer(
     configured = c.config.run.env
     whole = {**{name: configured[name] for name in configured}, **(env or {})}
     try:
-        result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=whole, **how)
+        result = c.run(_line(argv, cwd), pty=False, warn=True, in_stream=False, env=whole, **SHELL, **how)
     except CommandTimedOut as error:
         raise CommandFailed(argv, TIMED_OUT, f"stopped after {error.timeout} seconds") from error
     return Answer(result.exited, result.stdout, result.stderr)

@@ -48,8 +48,17 @@ class Daemon:
         try:
             pid = int(self.pidfile.read_text())
         except (FileNotFoundError, ValueError):
-            return None
-        return pid if str(self.config) in command(pid) else None
+            return self._lost()
+        return pid if self._is(pid) else None
+
+    def _is(self, pid: int) -> bool:
+        words = command(pid)
+        return str(self.config) in words and not words.startswith("/bin/sh")
+
+    def _lost(self) -> int | None:
+        """Find the process without its pid file: a second daemon on the same data would break the first."""
+        pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
+        return next((pid for pid in pids if self._is(pid)), None)
 
     def start(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start the process in a session of its own, so that it outlives the terminal and its Ctrl-C."""

@@ -37,7 +37,7 @@ class Place:
     @property
     def mark(self) -> str:
         """Return ten hexadecimal digits that belong to this folder alone."""
-        return hashlib.sha256(str(self.home.absolute()).encode()).hexdigest()[:10]
+        return hashlib.sha256(str(self.home.resolve()).encode()).hexdigest()[:10]
 
     @property
     def name(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -70,6 +71,12 @@ class Scratch:
     prefix: str
     env: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def state(self) -> Path:
+        """Return the folder where logs and records of this project go."""
+        mark = hashlib.sha256(os.fsencode(self.root)).hexdigest()[:12]
+        return Path(self.env["XDG_STATE_HOME"]) / "buildtasks" / f"{self.root.name}-{mark}"
+
     def write(self, path: str, text: str, mode: int = 0o644) -> Path:
         """Write a file of the project, with its folders."""
         file = self.root / path
@@ -126,7 +133,8 @@ def projects(base: Path, registry: str) -> Iterator[Callable[[], Scratch]]:
     def make() -> Scratch:
         root = base / f"project{len(made)}"
         root.mkdir()
-        scratch = Scratch(root, f"{registry}/t{uuid.uuid4().hex[:12]}", {"XDG_CACHE_HOME": str(base / "cache")})
+        folders = {f"XDG_{kind}_HOME": str(base / kind.lower()) for kind in ("CACHE", "STATE")}
+        scratch = Scratch(root, f"{registry}/t{uuid.uuid4().hex[:12]}", folders)
         scratch.write("tasks.py", "from buildtasks import ns\n")
         scratch.write("VERSION", "1.0.0\n")
         scratch.write("invoke.yaml", f"buildtasks:\n  repository: {scratch.prefix}/{{service}}\n")
@@ -172,7 +180,7 @@ def samples(scratch: Scratch) -> Scratch:
 
 def clean_engine(scratch: Scratch) -> None:
     """Remove all images of a project from the engine: those with a name, and those that lost it to a newer build."""
-    built = {path.name.partition(".")[0] for path in (scratch.root / ".buildtasks/inputs").glob("*")}
+    built = {path.name.partition(".")[0] for path in scratch.state.glob("inputs/*")}
     client = docker.from_env()
     try:
         # By a filter: a list of all images fails when another test removes one of them at that moment.

@@ -177,32 +177,20 @@ def test_absent_tables_fail_in_ci(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     "text, canonical, familiar",
     [
         pytest.param("busybox", "docker.io/library/busybox", "busybox", id="official"),
-        pytest.param(
-            "index.docker.io/busybox:1", "docker.io/library/busybox:1", "busybox:1", id="legacy-index"
-        ),
-        pytest.param(
-            "docker.io/milou/backend", "docker.io/milou/backend", "milou/backend", id="hub-namespace"
-        ),
+        pytest.param("index.docker.io/busybox:1", "docker.io/library/busybox:1", "busybox:1", id="legacy-index"),
+        pytest.param("docker.io/milou/backend", "docker.io/milou/backend", "milou/backend", id="hub-namespace"),
         pytest.param("library/a/b", "docker.io/library/a/b", "library/a/b", id="nested-library"),
         pytest.param("localhost/a", "localhost/a", "localhost/a", id="localhost-is-a-host"),
         pytest.param("localhost", "docker.io/library/localhost", "localhost", id="localhost-alone-is-a-name"),
-        pytest.param(
-            "localhost:5000", "docker.io/library/localhost:5000", "localhost:5000", id="port-alone-is-a-tag"
-        ),
+        pytest.param("localhost:5000", "docker.io/library/localhost:5000", "localhost:5000", id="port-alone-is-a-tag"),
         pytest.param("Milou/backend", "Milou/backend", "Milou/backend", id="upper-case-first-part-is-a-host"),
         pytest.param("[::1]:5000/a:b", "[::1]:5000/a:b", "[::1]:5000/a:b", id="ipv6"),
-        pytest.param(
-            "docker.io/localhost/a", "docker.io/localhost/a", "docker.io/localhost/a", id="hub-localhost"
-        ),
+        pytest.param("docker.io/localhost/a", "docker.io/localhost/a", "docker.io/localhost/a", id="hub-localhost"),
         pytest.param("docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c", id="hub-dotted-namespace"),
         pytest.param(f"docker.io/{HEX}", f"docker.io/library/{HEX}", f"docker.io/library/{HEX}", id="hub-id"),
-        pytest.param(
-            f"{HEX}:a", f"docker.io/library/{HEX}:a", f"docker.io/library/{HEX}:a", id="id-with-tag"
-        ),
+        pytest.param(f"{HEX}:a", f"docker.io/library/{HEX}:a", f"docker.io/library/{HEX}:a", id="id-with-tag"),
         pytest.param(f"a@{SHA512}", f"docker.io/library/a@{SHA512}", f"a@{SHA512}", id="sha512"),
-        pytest.param(
-            "a:" + "b" * 128, "docker.io/library/a:" + "b" * 128, "a:" + "b" * 128, id="longest-tag"
-        ),
+        pytest.param("a:" + "b" * 128, "docker.io/library/a:" + "b" * 128, "a:" + "b" * 128, id="longest-tag"),
         pytest.param("x.io/" + "a" * 255, "x.io/" + "a" * 255, "x.io/" + "a" * 255, id="longest-path"),
     ],
 )
@@ -231,12 +219,8 @@ def test_parse(text: str, canonical: str, familiar: str) -> None:
         pytest.param(f"a@{SHA256.upper()}", "unknown algorithm 'SHA256'", id="digest-algorithm-upper-case"),
         pytest.param(f"a@sha256:{HEX.upper()}", "only hex digits, in lower case", id="digest-upper-case"),
         pytest.param(f"a@md5:{HEX[:32]}", "unknown algorithm 'md5'", id="digest-algorithm"),
-        pytest.param(
-            f"a@{SHA256}:b", "digest ... sha256 has 64 hex digits: here are 66", id="tag-after-digest"
-        ),
-        pytest.param(
-            "fc00::1:5000/a", "registry 'fc00::1:5000': ... [IPv6 address]", id="ipv6-without-brackets"
-        ),
+        pytest.param(f"a@{SHA256}:b", "digest ... sha256 has 64 hex digits: here are 66", id="tag-after-digest"),
+        pytest.param("fc00::1:5000/a", "registry 'fc00::1:5000': ... [IPv6 address]", id="ipv6-without-brackets"),
         pytest.param("-x.io/a", "registry '-x.io'", id="registry-starts-with-dash"),
         pytest.param("x_y.io:80/a", "registry 'x_y.io:80'", id="registry-with-underscore"),
         pytest.param("x.io:http/a", "registry 'x.io:http'", id="port-is-no-number"),

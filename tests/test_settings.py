@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import cases
+import platformdirs
 import pytest
 from conftest import Scratch
 from hypothesis import given
@@ -122,7 +124,9 @@ def test_defaults(place: Place) -> None:
     assert (project.keep, project.jobs) == (3, os.cpu_count())
     assert project.root == place.root
     assert project.version_file == place.root / "VERSION"
-    assert project.state == place.root / ".buildtasks"
+    mark = hashlib.sha256(os.fsencode(place.root)).hexdigest()[:12]
+    assert project.state == platformdirs.user_state_path("buildtasks") / f"project-{mark}"
+    assert place.root not in project.state.parents
 
 
 @pytest.mark.parametrize("key", sorted(DEFAULTS))

@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 from invoke.config import merge_dicts
 from invoke.context import Context
 
@@ -54,7 +56,9 @@ FIELDS: Mapping[str, Field] = {
     "jobs": Field(fields.count, "builds at once; empty means one per processor", _COUNT),
     "keep": Field(fields.count, "versions or images that a clean-up keeps", _COUNT),
     "version_file": Field(fields.text, "file that holds the version", _TEXT),
-    "state": Field(fields.text, "folder for logs and journals", _TEXT),
+    "state": Field(
+        fields.text, "folder for logs and records; empty means one for this project in the user's state folder", _TEXT
+    ),
 }
 
 
@@ -97,8 +101,14 @@ def load(c: Context) -> Project:
         jobs=read.get("jobs", os.cpu_count() or 1),
         keep=read["keep"],
         version_file=root / read["version_file"],
-        state=root / read["state"],
+        state=root / read["state"] if "state" in read else user_state(root),
     )
+
+
+def user_state(root: Path) -> Path:
+    """Return the state folder of a project in the user's own: inside the project it could be part of a context."""
+    mark = sha256(os.fsencode(root)).hexdigest()[:12]
+    return platformdirs.user_state_path("buildtasks") / f"{root.name}-{mark}"
 
 
 def _section(c: Context, source: str) -> dict[str, Any]:
@@ -171,5 +181,10 @@ def schema() -> dict[str, Any]:
 
 
 def _object(table: Mapping[str, Field]) -> dict[str, Any]:
-    properties = {key: {"description": field.help, **field.schema} for key, field in table.items()}
+    properties = {key: _property(field) for key, field in table.items()}
     return {"type": "object", "additionalProperties": False, "properties": properties}
+
+
+def _property(field: Field) -> dict[str, Any]:
+    """Return the schema of one key; a key without a value means its default."""
+    return {"description": field.help, **({"anyOf": [dict(field.schema), {"type": "null"}]} if field.schema else {})}

@@ -23,7 +23,7 @@ from buildtasks.tasks._request import Request, tell
 def options(asked: Request, *, jobs: str, pull: bool = False, no_cache: bool = False) -> pipeline.Options:
     """Return how to build: flags win over the configuration."""
     wanted = fields.count(jobs, "--jobs") if jobs else asked.project.jobs
-    return pipeline.Options(jobs=wanted, pull=pull, no_cache=no_cache)
+    return pipeline.Options(jobs=wanted, pull=pull, no_cache=no_cache, bases=asked.pins)
 
 
 def build_only(

@@ -13,6 +13,7 @@ import platformdirs
 from invoke.context import Context
 
 from buildtasks import bases, buildx, dockerfile, engine, fingerprint, inputs, record, revision, settings, shell
+from buildtasks.bases import Base
 from buildtasks.errors import Refused, RegistryError
 from buildtasks.fingerprint import Fingerprint
 from buildtasks.image import Known
@@ -34,7 +35,7 @@ AT_ONCE = 8
 class Request:
     """What a run works on: the project, the chosen services with their arguments filled in, and their fingerprints.
 
-    `scope` is what inputs are read with.
+    `scope` is what inputs are read with, `pins` maps base images to the digests that their registries gave.
     """
 
     project: Project
@@ -44,6 +45,7 @@ class Request:
     fingerprints: Mapping[str, Fingerprint]
     registries: Registries
     scope: Scope
+    pins: Mapping[str, str]
 
     def content(self, service: Service) -> str:
         """Return the content tag of a service."""
@@ -72,8 +74,11 @@ def request(
     chosen = with_needs(project.services, settings.selected(project, service or ()))
     placed = _placed(c, chosen, tuple(platform or ()))
     services = tuple(inputs.settled(one, wanted, now) for one in placed)
-    scope = Scope(_bases(c, project, services, registries), {}, store(), project.fingerprint)
-    return Request(project, services, wanted, now, fingerprint.of(services, scope), registries, scope)
+    found = _bases(c, project, services, registries)
+    scope = Scope({one.image: one.digest for one in found}, {}, store(), project.fingerprint)
+    # What only the engine knows, BuildKit takes from there, and not by its digest.
+    pins = {one.image: one.digest for one in found if not one.note}
+    return Request(project, services, wanted, now, fingerprint.of(services, scope), registries, scope, pins)
 
 
 def refuse_stale(asked: Request, *, allowed: bool) -> None:
@@ -99,13 +104,13 @@ def _placed(c: Context, services: Sequence[Service], platforms: tuple[str, ...])
     return (replace(one, platforms=platforms or one.platforms or default) for one in services)
 
 
-def _bases(c: Context, project: Project, services: Sequence[Service], registries: Registries) -> dict[str, str]:
+def _bases(c: Context, project: Project, services: Sequence[Service], registries: Registries) -> tuple[Base, ...]:
     images = [image for one in services for image in inputs.base_images(one).images]
     found = bases.pinned(images) if project.bases == "pinned" else bases.digests(c, registries, images)
     for base in found:
         if base.note:
             tell(base.note)
-    return {base.image: base.digest for base in found}
+    return found
 
 
 def store() -> Path:

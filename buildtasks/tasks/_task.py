@@ -20,6 +20,7 @@ task = partial(invoke_task, auto_shortflags=False)
 
 HELP = {
     "service": "Only this service, and what it is built from; may be repeated (default: all).",
+    "only": "Only this service; may be repeated (default: all).",
     "version": "Version to publish, SemVer (default: the VERSION file for a release, none otherwise).",
     "platform": "Build for this platform, os/arch[/variant]; may be repeated (default: as configured).",
     "force": "Build even what has not changed.",

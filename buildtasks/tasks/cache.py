@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from invoke.context import Context
 
-from buildtasks.tasks._task import helps, namespace, task
+from buildtasks.tasks._task import HELP, helps, namespace, task
 
 if TYPE_CHECKING:
     from buildtasks.engine import LocalImage
 
 
-@task(iterable=["service"], help=helps("service", "json"))
+@task(iterable=["service"], help=helps("json", service=HELP["only"]))
 def images(c: Context, *, service: Iterable[str] | None = None, json: bool = False) -> tuple[LocalImage, ...]:
     """List local images of the services, newest first."""
     from buildtasks import engine, settings
@@ -32,7 +32,7 @@ def _table(found: Iterable[LocalImage]) -> str:
     rows = [
         (
             one.service,
-            ", ".join(sorted(reference.rpartition(":")[2] for reference in one.references)) or "-",
+            ", ".join(sorted({reference.rpartition(":")[2] for reference in one.references})) or "-",
             f"{one.created:%Y-%m-%d %H:%M}",
             reports.size(one.size),
             ", ".join(one.used_by) or "-",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from invoke.context import Context
 
-from buildtasks.tasks._task import helps, namespace, task
+from buildtasks.tasks._task import HELP, helps, namespace, task
 
 if TYPE_CHECKING:
     from buildtasks.registry.catalog import Tagged
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @task(
     iterable=["service"],
-    help=helps("service", "json", all_="Also list content tags (src-...), which are hidden otherwise."),
+    help=helps("json", service=HELP["only"], all_="Also list content tags (src-...), which are hidden otherwise."),
 )
 def tags(
     c: Context, *, service: Iterable[str] | None = None, all_: bool = False, json: bool = False

@@ -49,7 +49,7 @@ def log_of(said: str) -> Path:
 
 def logs(scratch: Scratch) -> list[Path]:
     """Return the logs of all runs; one log is one attempt to build."""
-    return sorted(scratch.root.glob(".buildtasks/logs/*/*.log"))
+    return sorted(scratch.state.glob("logs/*/*.log"))
 
 
 def test_every_image_has_a_content_tag_and_latest(built: Scratch) -> None:

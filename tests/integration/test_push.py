@@ -71,7 +71,7 @@ def test_a_permanent_tag_with_other_content_is_refused_before_anything_is_built(
     repository = app(scratch)
     assert scratch.inv("push", "--version", "1.0.0").code == 0
     registry, engine = witness.registry(scratch), witness.engine(scratch)
-    logs = sorted(scratch.root.glob(".buildtasks/logs/*"))
+    logs = sorted(scratch.state.glob("logs/*"))
     app(scratch, "second")
     said = scratch.inv("push", "--version", "1.0.0")
     assert said.code == 3
@@ -81,4 +81,4 @@ def test_a_permanent_tag_with_other_content_is_refused_before_anything_is_built(
         "a version never changes: take a new version",
     ]
     assert (witness.registry(scratch), witness.engine(scratch)) == (registry, engine)
-    assert sorted(scratch.root.glob(".buildtasks/logs/*")) == logs
+    assert sorted(scratch.state.glob("logs/*")) == logs

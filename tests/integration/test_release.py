@@ -93,14 +93,14 @@ def test_a_released_image_runs_by_its_digest(released: Scratch) -> None:
 
 
 def test_releasing_again_changes_nothing(released: Scratch) -> None:
-    before, logs = witness.registry(released), sorted(released.root.glob(".buildtasks/logs/*"))
+    before, logs = witness.registry(released), sorted(released.state.glob("logs/*"))
     # A version that is not the newest any more must not become `latest` by being released again.
     for version in ("1.1.0", "1.0.0"):
         again = done(released.inv("release", "--version", version, "--json"))
         assert actions(again) == {"skip"}
         assert [one["moved"] for one in again.json["images"]] == [[]] * 5
     assert witness.registry(released) == before
-    assert sorted(released.root.glob(".buildtasks/logs/*")) == logs
+    assert sorted(released.state.glob("logs/*")) == logs
 
 
 def test_another_machine_reuses_from_the_registry_alone(released: Scratch, tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_version_never_changes(scratch: Scratch) -> None:
     small(scratch, "one", "two")
     done(scratch.inv("release"))
     before, local = witness.registry(scratch), witness.engine(scratch)
-    logs = sorted(scratch.root.glob(".buildtasks/logs/*"))
+    logs = sorted(scratch.state.glob("logs/*"))
     scratch.write("services/two/Dockerfile", "FROM busybox:stable\nRUN echo other\n")
     for flags in ((), ("--force",)):
         said = scratch.inv("release", *flags)
@@ -165,7 +165,7 @@ def test_a_version_never_changes(scratch: Scratch) -> None:
         assert f"{scratch.prefix}/two:1.0.0 exists with other content" in said.err
         assert "Traceback" not in said.err
     assert (witness.registry(scratch), witness.engine(scratch)) == (before, local)
-    assert sorted(scratch.root.glob(".buildtasks/logs/*")) == logs
+    assert sorted(scratch.state.glob("logs/*")) == logs
 
 
 def test_one_failing_test_publishes_nothing(scratch: Scratch) -> None:
