@@ -57,16 +57,18 @@ def release(root: Path, version: str) -> Ran:
 
 
 def bake(root: Path, bakefile: Path) -> Ran:
-    """Build and push the same services with bake.
+    """Build and push the same services with bake, and wait until the engine has come to rest.
 
     A registry 2.8 sometimes answers 500 to a HEAD of a tag that is being written, which ends bake: then once more.
     """
     argv = ["docker", "buildx", "bake", "-f", str(bakefile), "--push"]
     try:
-        return run(argv, root)
+        ran = run(argv, root)
     except SystemExit as error:
         print(str(error).splitlines()[-1])
-        return run(argv, root)
+        ran = run(argv, root)
+    time.sleep(2)
+    return ran
 
 
 def _bake(root: Path, version: str, *, attest: bool) -> str:

@@ -15,11 +15,9 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import cast
 
 from buildtasks.context import Entry, location
 from buildtasks.context.walk import STAMP, stamp_of
@@ -29,8 +27,6 @@ MAGIC = b"buildtasks hashes 3\n"
 SUM = 32
 RACY_NS = 2_000_000_000
 CHUNK = 1 << 20
-BATCH = 256
-THREADS = 4
 # What reading says when in place of the file there is nothing any more, a folder, a link or a socket.
 GONE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE})
 MOST_BYTES = 256_000_000
@@ -68,10 +64,8 @@ class Memory:
         """
         old = _unpack(self._body)
         found = [_remembered(one, old) if one.kind == "file" else "" for one in entries]
-        unread = [at for at, digest in enumerate(found) if digest is None]
-        for at, digest in zip(unread, _contents(self._root, [entries[at] for at in unread]), strict=True):
-            found[at] = digest
-        return cast("list[str]", found)
+        root = os.fsencode(self._root)
+        return [_digest(root, one) if known is None else known for one, known in zip(entries, found, strict=True)]
 
     def keep(self, entries: Sequence[Entry], digests: Sequence[str], whole: str) -> None:
         """Remember a context, but nothing that was written to lately.
@@ -109,40 +103,30 @@ def _remembered(entry: Entry, old: Mapping[str, Remembered]) -> str | None:
     return known[1] if known is not None and known[0] == entry.stamp else None
 
 
-def _contents(root: Path, entries: Sequence[Entry]) -> Iterator[str]:
-    """Read files in several threads: reading and hashing both let other threads run."""
-    parts = [entries[at : at + BATCH] for at in range(0, len(entries), BATCH)]
-    if len(parts) < 2:
-        yield from (_digest(root, entry) for entry in entries)
-        return
-    with ThreadPoolExecutor(THREADS) as pool:
-        for part in pool.map(lambda batch: [_digest(root, entry) for entry in batch], parts):
-            yield from part
-
-
-def _digest(root: Path, entry: Entry) -> str:
+def _digest(root: bytes, entry: Entry) -> str:
     path = location(root, entry.path)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            digest, now = _content(handle, entry.size), os.fstat(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        if error.errno in GONE:
-            raise Changed(entry.path) from error
+    except PermissionError as error:
         raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
+    except OSError as error:
+        raise Changed(entry.path) from error
+    try:
+        digest, now = _content(handle, entry.size), os.fstat(handle)
+    except OSError as error:
+        raise ContextError(f"{os.fsdecode(path)}: {error.strerror}") from error
+    finally:
+        os.close(handle)
     if stamp_of(now) != entry.stamp:
         raise Changed(entry.path)
     return digest
 
 
 def _content(handle: int, size: int) -> str:
-    first = os.read(handle, CHUNK) if size else b""
-    whole = sha256(first)
-    # Some file systems give less than was asked for: only all that the walk saw needs no second look.
-    if len(first) == size < CHUNK:
-        return whole.hexdigest()
+    """Hash what is read; a small file in a buffer of its size, since to get a large one costs more than to read."""
+    if size < CHUNK:
+        return sha256(os.read(handle, size + 1)).hexdigest()
+    whole = sha256()
     for part in iter(partial(os.read, handle, CHUNK), b""):
         whole.update(part)
     return whole.hexdigest()

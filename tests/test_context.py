@@ -397,7 +397,7 @@ def test_locale_does_not_matter(tmp_path: Path, locale: str) -> None:
         from buildtasks.context import location, walk
         root = Path(sys.argv[1])
         for entry in walk(root):
-            text = open(location(root, entry.path), "rb").read() if entry.kind == "file" else None
+            text = open(location(os.fsencode(root), entry.path), "rb").read() if entry.kind == "file" else None
             print(ascii((entry, text)))
     """
     env = {
@@ -410,7 +410,8 @@ def test_locale_does_not_matter(tmp_path: Path, locale: str) -> None:
     done = subprocess.run([sys.executable, "-c", code, root], env=env, capture_output=True, text=True, check=False)
     assert not done.stderr
     opened = [
-        (e, Path(os.fsdecode(location(root, e.path))).read_bytes() if e.kind == "file" else None) for e in walk(root)
+        (e, Path(os.fsdecode(location(os.fsencode(root), e.path))).read_bytes() if e.kind == "file" else None)
+        for e in walk(root)
     ]
     assert done.stdout.splitlines() == [ascii(row) for row in opened]
 

@@ -9,7 +9,7 @@ from buildtasks.context.walk import Entry
 
 # What builds and tools leave behind and an image hardly ever needs; folders and files by their names.
 LEFTOVERS = (
-    *(".git", ".hg", ".svn", ".idea", ".vscode", ".DS_Store", ".terraform", ".cache", ".buildtasks"),
+    *(".git", ".hg", ".svn", ".idea", ".vscode", ".DS_Store", ".terraform", ".cache"),
     *("node_modules", "bower_components", ".next", ".nuxt", ".gradle", "target"),
     *("__pycache__", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis"),
     *("coverage", "htmlcov", ".coverage"),

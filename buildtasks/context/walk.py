@@ -79,9 +79,9 @@ def paths(root: Path, *, dockerfile: Path | None = None) -> Iterator[str]:
     return _named(root, (path for path, _ in _sent(root, patterns)))
 
 
-def location(root: Path, path: str) -> bytes:
-    """Give the path to open an entry with: right for any name, in any locale."""
-    return os.fsencode(root) + b"/" + path.encode("utf-8", "surrogateescape")
+def location(root: bytes, path: str) -> bytes:
+    """Give the path to open an entry with, `root` as `os.fsencode` gives it: right for any name, in any locale."""
+    return root + b"/" + path.encode("utf-8", "surrogateescape")
 
 
 def _patterns(root: Path, dockerfile: Path | None) -> Patterns:

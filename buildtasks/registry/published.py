@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 from buildtasks.image import Found, Known
 from buildtasks.reference import Reference, Repository
@@ -20,21 +20,17 @@ def published(registries: Registries, asked: Mapping[str, tuple[Repository, Iter
         RegistryError: any answer but yes and 404; an unknown answer is never read as "is not there".
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        names = {key: pool.submit(_names, registries, repository) for key, (repository, _) in asked.items()}
-        images = {
-            key: {tag: pool.submit(look, registries, repository.tag(tag)) for tag in tags}
-            for key, (repository, tags) in asked.items()
-        }
-        return {key: Known(_there(images[key]), names[key].result()) for key in asked}
+        found = pool.map(lambda one: _known(registries, *one), asked.values())
+        return dict(zip(asked, found, strict=True))
 
 
-def _names(registries: Registries, repository: Repository) -> tuple[str, ...]:
-    return registries.of(repository).tags(repository)
-
-
-def _there(asked: Mapping[str, Future[Found | None]]) -> dict[str, Found]:
-    found = {tag: future.result() for tag, future in asked.items()}
-    return {tag: image for tag, image in found.items() if image is not None}
+def _known(registries: Registries, repository: Repository, tags: Iterable[str]) -> Known:
+    """Ask for one repository: each tag once, each image once whatever number of tags it has."""
+    registry = registries.of(repository)
+    tops = {tag: registry.head(repository.tag(tag)) for tag in tags}
+    there = {tag: top.digest for tag, top in tops.items() if top}
+    images = {digest: describe(registries, repository.at(digest)) for digest in set(there.values())}
+    return Known({tag: images[digest] for tag, digest in there.items()}, registry.tags(repository))
 
 
 def look(registries: Registries, reference: Reference) -> Found | None:
