@@ -392,7 +392,7 @@ def test_newlines_stop_double_stars(tmp_path: Path) -> None:
 def test_locale_does_not_matter(tmp_path: Path, locale: str) -> None:
     root = grow(tmp_path / "context", "é/x", "é/y", "\udcff -> é", "a\udcff", "z", ignore="é/x\n*\ufffdz\n")
     code = """if True:
-        import sys
+        import os, sys
         from pathlib import Path
         from buildtasks.context import location, walk
         root = Path(sys.argv[1])
