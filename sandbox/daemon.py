@@ -52,13 +52,13 @@ class Daemon:
         return pid if self._is(pid) else None
 
     def _is(self, pid: int) -> bool:
-        words = command(pid)
-        return str(self.config) in words and not words.startswith("/bin/sh")
+        return str(self.config) in command(pid)
 
     def _lost(self) -> int | None:
         """Find the process without its pid file: a second daemon on the same data would break the first."""
         pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
-        return next((pid for pid in pids if self._is(pid)), None)
+        # A shell that names the configuration is the one that starts the process.
+        return next((pid for pid in pids if self._is(pid) and not command(pid).startswith("/bin/sh")), None)
 
     def start(self, argv: Sequence[str], environ: Mapping[str, str]) -> None:
         """Start the process in a session of its own, so that it outlives the terminal and its Ctrl-C."""

@@ -118,9 +118,11 @@ def test_killed_daemons_are_noticed_and_started_again(place: Place, tmp_path: Pa
         os.kill(pid, signal.SIGKILL)
     with ThreadPoolExecutor(4) as threads:
         again = list(threads.map(lambda _: sandbox.up(place), range(4)))
-    assert set(again) == {running}
+    assert len(set(again)) == 1
+    # The port may be another one: any process may have taken it meanwhile.
+    assert replace(again[0], registry=running.registry) == running
     (folder := tmp_path / "context").mkdir()
-    done = build(running, folder)
+    done = build(again[0], folder)
     assert done.returncode == 0, done.stderr.decode()
 
 
