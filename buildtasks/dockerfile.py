@@ -26,6 +26,10 @@ BLANKS = re.compile(r"[ \t\v\f\r]+")
 PLATFORM_ARGS = tuple(side + part for side in ("BUILD", "TARGET") for part in ("PLATFORM", "OS", "ARCH", "VARIANT"))
 
 
+ADDRESS = re.compile(r"(?:https?|ssh|git)://|[\w.-]+@[\w.-]+:")
+COMMIT = re.compile(r"#[0-9a-f]{40}(?::|$)")
+
+
 @dataclass(frozen=True, slots=True)
 class Bases:
     """The images a Dockerfile is built from, as written after expansion, and the words that cannot be resolved."""
@@ -57,10 +61,10 @@ def bases(text: str, *, args: Mapping[str, str], named: Iterable[str] = ()) -> B
     contexts = {_plain(name) for name in named}
     found = [*_froms(steps, args, escape), *((word, word) for word in _copies(steps))]
     outside = {(word, image) for word, image in found if image is None or _plain(image) not in contexts}
-    syntax = _syntax(text, args)
+    unresolved = {word for word, image in outside if not image or "$" in image} | set(_downloads(steps))
     return Bases(
-        images=tuple(sorted({image for _, image in outside if image and "$" not in image} | syntax)),
-        unresolved=tuple(sorted({word for word, image in outside if not image or "$" in image})),
+        images=tuple(sorted({image for _, image in outside if image and "$" not in image} | _syntax(text, args))),
+        unresolved=tuple(sorted(unresolved)),
     )
 
 
@@ -201,6 +205,14 @@ def _copies(steps: Iterable[Instruction]) -> Iterator[str]:
         if step.name == "RUN":
             sources = [source for mount in step.values("mount") for source in _mounted(mount)]
         yield from (source for source in sources if source.lower() not in stages and not source.isdigit())
+
+
+def _downloads(steps: Iterable[Instruction]) -> Iterator[str]:
+    """Yield what ADD fetches from an address that may hold something else tomorrow."""
+    for step in steps:
+        if step.name == "ADD" and not step.values("checksum"):
+            sources = step.rest.split()[len(step.flags) : -1]
+            yield from (one for one in sources if ADDRESS.match(one) and not COMMIT.search(one))
 
 
 def _mounted(mount: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ sizes bytes, durations seconds.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ from buildtasks.plan import Action, Plan, Step
 from buildtasks.publish import Change
 from buildtasks.revision import Revision
 from buildtasks.version import Version
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +191,9 @@ def size(count: float) -> str:
 
 
 def document(value: Mapping[str, Any] | Sequence[Any]) -> str:
-    """Return one JSON document as text."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    """Return one JSON document as text; what is not UTF-8 in a file name becomes an escape such as `\\udcff`."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def check_writable(path: Path) -> None:

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
-from struct import Struct
 from typing import NamedTuple, TypeVar
 
 from buildtasks.context.ignorefile import ignore_file
@@ -37,7 +37,7 @@ _KINDS = {
 }
 
 
-STAMP = Struct("<IqqqQQ")
+STAMP = struct.Struct("<IqqqQQ")
 """Mode, size, mtime and ctime (nanoseconds), inode and device: what tells one state of an entry from another."""
 
 
@@ -172,7 +172,11 @@ def _entries(sent: Iterator[tuple[str, Item]]) -> Iterator[Entry]:
 
 def stamp_of(found: os.stat_result) -> bytes:
     """Return the stamp of what a look at an entry found."""
-    return STAMP.pack(found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+    numbers = (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
+    try:
+        return STAMP.pack(*numbers)
+    except struct.error:  # a time that 64 bits cannot hold, such as one after the year 2262
+        return STAMP.pack(*(number & 0x7FFF_FFFF_FFFF_FFFF for number in numbers))
 
 
 def _target(item: Item, kind: str, device: int) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from buildtasks.settings import Service
 from buildtasks.tasks._request import Request, recorded, request, store, tell
 
 MOST = 10
-SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def explain(c: Context, name: str, version: str, *, as_json: bool) -> tuple[Difference, ...]:
@@ -39,7 +37,7 @@ def explain(c: Context, name: str, version: str, *, as_json: bool) -> tuple[Diff
     against, was = _now(c, asked, service)
     found = _differences(asked, service, against, was)
     if as_json:
-        print(_document(_explained(asked, service, against, found)))
+        print(reports.document(_explained(asked, service, against, found)))
     else:
         print(_told(service, against, found))
     return found
@@ -127,7 +125,7 @@ def context(c: Context, name: str, *, as_json: bool) -> tuple[Entry, ...]:
         print(_weighed(service, entries))
         return entries
     entries, hashes = _hashed(service)
-    print(_document(_listed(service, entries, hashes)))
+    print(reports.document(_listed(service, entries, hashes)))
     return entries
 
 
@@ -158,11 +156,6 @@ def _listed(service: Service, entries: Sequence[Entry], hashes: Sequence[str]) -
         "bytes": sent.bytes,
         "entries": list(map(_entry, entries, hashes)),
     }
-
-
-def _document(value: Mapping[str, Any]) -> str:
-    """Return one JSON document; bytes of a file name that are not UTF-8 stay JSON, as escapes such as `\\udcff`."""
-    return SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", reports.document(value))
 
 
 def _entry(one: Entry, sha256: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -214,12 +216,28 @@ def make(case: Case, root: Path) -> None:
             (root / made.path).chmod(made.mode)
 
 
+FOREIGN = re.compile("[\udc80-\udcff]")
+
+
 def ours(root: Path) -> list[Row] | str:
     """Tell what we say BuildKit gets, or that it refuses."""
     try:
-        return [(e.path, e.kind, e.mode, e.target) for e in walk(root, dockerfile=root.with_suffix(".Dockerfile"))]
+        rows = [(e.path, e.kind, e.mode, e.target) for e in walk(root, dockerfile=root.with_suffix(".Dockerfile"))]
     except ConfigError:
         return "refused"
+    foreign = any(FOREIGN.search(f"{path}{target}") for path, _, _, target in rows)
+    return "refused" if foreign and not takes_any_bytes() else rows
+
+
+@cache
+def takes_any_bytes() -> bool:
+    """Tell whether this BuildKit takes names and link targets that are not UTF-8: newer ones refuse the context."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "context"
+        root.mkdir()
+        root.with_suffix(".Dockerfile").write_text(DOCKERFILE)
+        (root / "link").symlink_to("\udcff")
+        return not build([root])
 
 
 def theirs(archive: Path) -> list[Row] | str:
@@ -320,7 +338,8 @@ def test_random_contexts(request: pytest.FixtureRequest, tmp_path: Path) -> None
                 wrong.append(f"seed {number}: {story(shrunk(case))}")
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{count} contexts from seed {seed}: {kept} partly excluded, {refused} refused, {len(wrong)} differ")
-    assert not wrong, "\n\n".join(wrong)
+    # Names that are not UTF-8 would be too much for pytest-xdist.
+    assert not wrong, ascii("\n\n".join(wrong)).replace("\\n", "\n")
 
 
 LINE = "#" * 65532
