@@ -60,8 +60,12 @@ def _fallback(image: str, digest: str, why: str) -> Base:
 
 
 def _local(c: Context, image: str) -> str:
-    form = "{{range .RepoDigests}}{{println .}}{{end}}"
+    """Return the digest of an image in the engine, else its id: a classic image store has no digest of a loaded one."""
+    form = "{{range .RepoDigests}}{{println .}}{{end}}{{.Id}}"
     answer = shell.read(c, ["docker", "image", "inspect", "--format", form, image])
+    if not answer.ok:
+        return ""
+    *digests, image_id = answer.stdout.split()
+    found = map(Reference.parse, digests)
     repository = Reference.parse(image).repository
-    found = (Reference.parse(line) for line in answer.stdout.split() if answer.ok)
-    return next((one.digest for one in found if one.repository == repository and one.digest), "")
+    return next((one.digest for one in found if one.repository == repository and one.digest), f"id {image_id}")

@@ -75,7 +75,7 @@ BUILT: dict[str, tuple[str, dict[str, str], list[str], list[str]]] = {
     "no-document-in-json": ('FROM @a\nONBUILD RUN ["sh", "<<EOF", "x"]\nCOPY --from=@b /f /g\n', {}, [], ["a", "b"]),
     "json-tick": ('# escape=`\nFROM @a\nONBUILD RUN ["x\\" <<EOF \\" y"]\nCOPY --from=@b /f /g\n', {}, [], ["a", "b"]),
     "here-string": ("FROM @a\nONBUILD RUN cat <<<EOF\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
-    "shift": ("FROM @a\nONBUILD RUN echo $((1<<2)) $((1 << 2))\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
+    "shift": ("FROM @a\nONBUILD RUN echo $((1<<2))\nCOPY --from=@b /f /g\n", {}, [], ["a", "b"]),
     "later": ("FROM @a\nONBUILD COPY --from=@b /f /g\n", {}, [], ["a"]),
     "named": ("FROM ctx\nCOPY --from=@a /f /g\n", {}, ["ctx"], ["a"]),
     "named-in-full": ("FROM docker.io/library/ctx:latest\nCOPY --from=@a /f /g\n", {}, ["ctx"], ["a"]),

@@ -36,4 +36,4 @@ def test_the_version_is_that_of_the_version_file(wheel: Path) -> None:
         metadata = Parser().parsestr(archive.read(name).decode())
     assert metadata["Version"] == (ROOT / "VERSION").read_text().strip()
     wanted = {line.partition(">=")[0] for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line}
-    assert wanted == {"docker", "invoke", "platformdirs", "pyyaml", "requests", "rich", "semver"}
+    assert wanted == {"docker", "invoke", "platformdirs", "requests", "rich", "semver"}

@@ -170,7 +170,9 @@ def test_a_name_that_is_not_utf8_and_one_with_a_line_feed(app: Scratch) -> None:
     assert r"\udcff" in table
     assert r"n\nl" in table
     assert r"2 files changed: n\nl, \udcff" in done(app.inv("build", "--dry", env=env)).out
-    done(app.inv("build", env=env))
+    # Newer BuildKits refuse a context with such a name; then the reason is told.
+    built = app.inv("build", env=env)
+    assert built.code == 0 or "invalid UTF-8" in built.err
 
 
 # Base images.
