@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import docker
+import hypothesis
 import pytest
 from cases import pytest_terminal_summary as pytest_terminal_summary
 
@@ -26,6 +27,10 @@ from buildtasks.reference import Repository
 from buildtasks.registry import Registries
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# A busy machine is no mistake in the code.
+hypothesis.settings.register_profile("suite", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
