@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from graphlib import TopologicalSorter
 from hashlib import sha256
 
-from buildtasks.inputs import Input, Scope, gather, unknown
+from buildtasks.inputs import Input, Scope, contexts, gather, unknown
 from buildtasks.settings import Service
 
 ENCODING = "buildtasks fingerprint 1"
@@ -38,13 +38,23 @@ def of(services: Iterable[Service], scope: Scope) -> dict[str, Fingerprint]:
     table = {service.name: service for service in services}
     order = TopologicalSorter({name: set(service.needs) for name, service in table.items()}).static_order()
     found: dict[str, Fingerprint] = {}
-    with _uncollected():
-        for name in order:
-            needs = {need: found[need] for need in table[name].needs}
-            values = {need: one.value for need, one in needs.items()}
-            blind = tuple(f"need {need}" for need, one in needs.items() if one.unknown)
-            found[name] = fingerprint(gather(table[name], replace(scope, needs=values)), blind)
+    whole = replace(scope, contexts={**hashed(table.values(), scope), **scope.contexts})
+    for name in order:
+        needs = {need: found[need] for need in table[name].needs}
+        values = {need: one.value for need, one in needs.items()}
+        blind = tuple(f"need {need}" for need, one in needs.items() if one.unknown)
+        found[name] = fingerprint(gather(table[name], replace(whole, needs=values)), blind)
     return found
+
+
+def hashed(services: Iterable[Service], scope: Scope) -> dict[str, tuple[Input, ...]]:
+    """Return the local contexts of services by their digests, which is most of the work of a fingerprint.
+
+    Raises:
+        ContextError: a context cannot be read.
+    """
+    with _uncollected():
+        return {one.name: contexts(one, scope) for one in services if one.name not in scope.contexts}
 
 
 @contextmanager

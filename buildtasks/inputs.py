@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from hashlib import sha256
@@ -112,13 +112,14 @@ class Scope:
 
     `bases` maps base images as written to their digests (missing or empty: not known), `needs` services to their
     fingerprints; `store` is the folder that remembers hashes of files; in mode `dependencies` only package files of
-    the contexts count.
+    the contexts count. `contexts` holds those of services that have been read already.
     """
 
     bases: Mapping[str, str]
     needs: Mapping[str, str]
     store: Path | None
     mode: str = "content"
+    contexts: Mapping[str, tuple[Input, ...]] = field(default_factory=dict)
 
 
 def gather(service: Service, scope: Scope) -> tuple[Input, ...]:
@@ -127,12 +128,22 @@ def gather(service: Service, scope: Scope) -> tuple[Input, ...]:
     Raises:
         ContextError: a context or the Dockerfile cannot be read.
     """
-    contexts = (
+    known = scope.contexts.get(service.name)
+    read = contexts(service, scope) if known is None else known
+    needs = (Input("need", name, scope.needs[name]) for name in service.needs)
+    return (*_settings(service, scope.mode), *_images(service, scope.bases), *_remote(service), *needs, *read)
+
+
+def contexts(service: Service, scope: Scope) -> tuple[Input, ...]:
+    """Return the local contexts of a service, each by the digest of its listing.
+
+    Raises:
+        ContextError: a context cannot be read.
+    """
+    return tuple(
         Input("context", name, _attempt(partial(_context_digest, root, ignore_of, scope)))
         for name, (root, ignore_of) in _folders(service).items()
     )
-    needs = (Input("need", name, scope.needs[name]) for name in service.needs)
-    return (*_settings(service, scope.mode), *_images(service, scope.bases), *_remote(service), *needs, *contexts)
 
 
 def unknown(inputs: Iterable[Input]) -> tuple[str, ...]:

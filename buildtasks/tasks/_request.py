@@ -74,11 +74,17 @@ def request(
     chosen = with_needs(project.services, settings.selected(project, service or ()))
     placed = _placed(c, chosen, tuple(platform or ()))
     services = tuple(inputs.settled(one, wanted, now) for one in placed)
-    found = _bases(c, project, services, registries)
-    scope = Scope({one.image: one.digest for one in found}, {}, store(), project.fingerprint)
+    scope = Scope({}, {}, store(), project.fingerprint)
+    with ThreadPoolExecutor(1) as other:
+        # Registries are asked while contexts are hashed: one waits for the network, the other for the disk.
+        asking = other.submit(_bases, c, project, services, registries)
+        contexts = fingerprint.hashed(services, scope)
+        found = asking.result()
+    scope = replace(scope, bases={one.image: one.digest for one in found})
+    prints = fingerprint.of(services, replace(scope, contexts=contexts))
     # What only the engine knows, BuildKit takes from there, and not by its digest.
     pins = {one.image: one.digest for one in found if not one.note}
-    return Request(project, services, wanted, now, fingerprint.of(services, scope), registries, scope, pins)
+    return Request(project, services, wanted, now, prints, registries, scope, pins)
 
 
 def refuse_stale(asked: Request, *, allowed: bool) -> None:
