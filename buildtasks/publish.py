@@ -18,7 +18,7 @@ from buildtasks import shell
 from buildtasks.errors import Refused, RegistryError
 from buildtasks.plan import Action, Plan, Step
 from buildtasks.reference import Reference, Repository
-from buildtasks.registry import Manifest, Registries
+from buildtasks.registry import Registries
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -104,18 +104,11 @@ def _set(change: Change, registries: Registries) -> Change | None:
         return None
     if now is not None and not change.moving:
         raise Refused(f"{change.reference} exists with other content ({now.digest}): a version never changes")
-    registry.put(change.reference, _manifest(change, registries))
+    source = change.reference.repository.at(change.to)
+    registry.put(change.reference, registries.contents.manifest(registry, source))
     if expect(registries, change.reference) != change.to:
         raise RegistryError(f"{change.reference}: written as {change.to}, but the registry serves another digest")
     return change
-
-
-def _manifest(change: Change, registries: Registries) -> Manifest:
-    source = change.reference.repository.at(change.to)
-    manifest = registries.of(source.repository).get(source)
-    if manifest is None:
-        raise RegistryError(f"{source}: the registry does not have it any more")
-    return manifest
 
 
 def _each(work: Callable[[A], B], items: Iterable[A]) -> list[B]:

@@ -127,7 +127,7 @@ def test_only_a_moving_tag_gets_another_content(room: Scratch) -> None:
 
 def test_content_that_is_gone_sets_no_tag(room: Scratch) -> None:
     registries, repository = Registries(), room.repository("app")
-    with pytest.raises(RegistryError, match="does not have it any more"):
+    with pytest.raises(RegistryError, match="names it but does not have it"):
         publish.apply([Change("app", repository.tag("x"), None, A, True)], registries)
     with pytest.raises(RegistryError, match="the registry does not have it"):
         publish.expect(registries, repository.tag("x"))

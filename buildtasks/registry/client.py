@@ -23,7 +23,6 @@ from buildtasks.registry.transport import Call, Reply, Transport
 ACCEPT = {"Accept": ", ".join(MEDIA_TYPES)}
 """In one header: a proxy may keep only the last of several."""
 
-MOST_MANIFESTS = 2_000
 LARGEST_MANIFEST = 8 * 2**20
 LARGEST_BLOB = 32 * 2**20
 
@@ -49,7 +48,6 @@ class Registry:
         """
         self.host = host
         find = find or (lambda: credential)
-        self._manifests: dict[tuple[Repository, str | None], Manifest] = {}
         self._host = Host(host, find, transport or Transport(), token_servers, plain_http=plain_http)
 
     def head(self, ref: Reference) -> Descriptor | None:

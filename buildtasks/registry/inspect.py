@@ -11,11 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from buildtasks import labels
-from buildtasks.errors import RegistryError
 from buildtasks.image import Found
 from buildtasks.reference import Reference
-from buildtasks.registry.client import Registry
-from buildtasks.registry.manifest import Manifest
 from buildtasks.registry.pool import Registries
 
 
@@ -25,11 +22,11 @@ def describe(registries: Registries, pinned: Reference) -> Found:
     Raises:
         RegistryError: it cannot be read.
     """
-    registry = registries.of(pinned.repository)
-    top = _manifest(registry, pinned)
+    registry, contents = registries.of(pinned.repository), registries.contents
+    top = contents.manifest(registry, pinned)
     children = [child for child in top.json.get("manifests", []) if not is_attestation(child)]
-    images = [_manifest(registry, pinned.repository.at(child["digest"])) for child in children] or [top]
-    config = _config(registry, pinned, images[0].json)
+    images = [contents.manifest(registry, pinned.repository.at(child["digest"])) for child in children] or [top]
+    config = _config(registries, pinned, images[0].json)
     return Found(
         digest=top.digest,
         fingerprint=_labels(config).get(labels.FINGERPRINT),
@@ -45,18 +42,12 @@ def is_attestation(child: Mapping[str, Any]) -> bool:
     return (child.get("annotations") or {}).get("vnd.docker.reference.type") == "attestation-manifest"
 
 
-def _manifest(registry: Registry, reference: Reference) -> Manifest:
-    manifest = registry.get(reference)
-    if manifest is None:
-        raise RegistryError(f"{reference}: the registry names it but does not have it")
-    return manifest
-
-
-def _config(registry: Registry, pinned: Reference, manifest: Mapping[str, Any]) -> dict[str, Any]:
+def _config(registries: Registries, pinned: Reference, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if "config" not in manifest:
         return {}
+    registry, repository = registries.of(pinned.repository), pinned.repository
     try:
-        value = json.loads(registry.blob(pinned.repository, manifest["config"]["digest"]))
+        value = json.loads(registries.contents.blob(registry, repository, manifest["config"]["digest"]))
     except ValueError:
         # An artifact may have any bytes there: https://github.com/opencontainers/image-spec/blob/main/manifest.md
         return {}

@@ -6,10 +6,12 @@ import os
 import threading
 from collections.abc import Collection, Mapping
 from functools import partial
+from pathlib import Path
 
 from buildtasks import credentials
 from buildtasks.reference import Repository
 from buildtasks.registry.client import Registry
+from buildtasks.registry.contents import Contents
 from buildtasks.registry.transport import Transport
 
 
@@ -27,13 +29,16 @@ class Registries:
         transport: Transport | None = None,
         token_servers: Mapping[str, str] | None = None,
         plain_http: Collection[str] = (),
+        contents: Path | None = None,
     ) -> None:
         """Prepare an empty pool.
 
         `read` asks a credential helper (`partial(shell.read, c)` in a task). `token_servers` maps a registry
-        to the host of a token server that may see its password, beside its own host. `plain_http` names
-        registries off this machine that have no TLS; no login is ever sent there.
+        to the host of a token server that may see its password, beside its own host. `plain_http` names registries
+        off this machine that have no TLS; no login is ever sent there. `contents` is the folder that keeps
+        manifests and configs between runs, None for none.
         """
+        self.contents = Contents(contents)
         self._environ = os.environ if environ is None else environ
         self._read = read
         self._transport = transport or Transport(environ=self._environ)

@@ -121,12 +121,16 @@ def _bases(c: Context, project: Project, services: Sequence[Service], registries
 
 def store() -> Path:
     """Return the folder that remembers hashes of files between runs."""
-    return Path(platformdirs.user_cache_dir("buildtasks")) / "hashes"
+    return _cache() / "hashes"
+
+
+def _cache() -> Path:
+    return platformdirs.user_cache_path("buildtasks")
 
 
 def pool(c: Context) -> Registries:
     """Return the registries of this run; credential helpers are asked through invoke."""
-    return Registries(read=partial(shell.read, c))
+    return Registries(read=partial(shell.read, c), contents=_cache() / "contents")
 
 
 def tell(text: str) -> None:
