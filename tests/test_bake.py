@@ -48,11 +48,11 @@ def document(*services: Service) -> dict[str, Any]:
 
 
 def printed(value: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Let bake resolve a file; return its targets. Newer buildx prints args and labels escaped: a label shows it."""
+    """Let bake resolve a file; return its targets."""
     file = folder / "bake.json"
     file.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
     done = subprocess.run(
-        ["docker", "buildx", "bake", "-f", str(file), "--set", "*.labels.probe=${", "--print"],
+        ["docker", "buildx", "bake", "-f", str(file), "--print"],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -61,17 +61,7 @@ def printed(value: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     targets: dict[str, Any] = json.loads(done.stdout)["target"]
-    for target in targets.values():
-        escaped = target["labels"].pop("probe") == "$${"
-        for table in (target.get("args", {}), target["labels"]) if escaped else ():
-            plain = {unescaped(name): unescaped(text) for name, text in table.items()}
-            table.clear()
-            table.update(plain)
     return targets
-
-
-def unescaped(text: str) -> str:
-    return text.replace("$${", "${").replace("%%{", "%{")
 
 
 def test_a_target_holds_what_a_build_takes() -> None:

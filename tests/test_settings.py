@@ -715,11 +715,3 @@ def test_defaults_and_values_have_their_fields() -> None:
     assert set(DEFAULTS) <= set(FIELDS)
     assert set(SERVICE_FIELDS) | {"name"} == set(Service.__dataclass_fields__)
     assert all(value is None or isinstance(value, (str, int)) for value in DEFAULTS.values())
-
-
-def test_what_looks_like_a_variable_survives_bake(place: Place, sandbox: Sandbox) -> None:
-    place.services("web")
-    build = {"context": "services/web", "args": {"A": "$$X $${Y} %{Z}"}, "labels": {"l": "$${Y}"}}
-    place.write("compose.yaml", json.dumps({"services": {"web": {"build": build}}}))
-    (web,) = place.section("services: compose.yaml").services
-    assert (web.args, web.labels) == ({"A": "$X ${Y} %{Z}"}, {"l": "${Y}"})

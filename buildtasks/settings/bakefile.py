@@ -20,8 +20,6 @@ from buildtasks.reference import Reference
 
 SAME = ("context", "dockerfile", "target", "args", "labels", "platforms", "network", "contexts")
 RENAMED = {"secret": "secrets", "ssh": "ssh"}
-# Newer buildx escapes args and labels in what it prints; a label of ours shows whether this one does.
-PROBE = "dev.buildtasks.probe"
 UNSUPPORTED = ("dockerfile-inline", "extra-hosts", "entitlements")
 
 
@@ -31,8 +29,7 @@ def settings(c: Context, path: Path, where: str, root: Path, *, tags: bool) -> d
     Raises:
         ConfigError: docker cannot read the file, or it holds what a service here cannot have.
     """
-    argv = ["docker", "buildx", "bake", "-f", os.fspath(path), "--set", f"*.labels.{PROBE}=${{", "--print"]
-    answer = shell.read(c, argv, cwd=root)
+    answer = shell.read(c, ["docker", "buildx", "bake", "-f", os.fspath(path), "--print"], cwd=root)
     if not answer.ok:
         said = answer.stderr.strip().splitlines() or ["docker buildx bake --print failed"]
         raise ConfigError(f"{where}: {said[-1].removeprefix('ERROR: ')}")
@@ -45,21 +42,14 @@ def _target(target: Mapping[str, Any], names: Collection[str], where: str, tags:
         if target.get(key):
             raise ConfigError(f"{where}.{key}: not supported; move it into a Dockerfile or an argument")
     found = {"context": ".", **{key: target[key] for key in SAME if target.get(key)}}
-    escaped = (target.get("labels") or {}).get(PROBE) == "$${"
     for key in ("args", "labels"):
-        values = {name: value for name, value in (target.get(key) or {}).items() if value is not None}
-        found[key] = {_plain(name, escaped): _plain(value, escaped) for name, value in values.items() if name != PROBE}
+        found[key] = {name: value for name, value in (target.get(key) or {}).items() if value is not None}
     for theirs, ours in RENAMED.items():
         if target.get(theirs):
             found[ours] = [_csv(item) for item in target[theirs]]
     if tags and target.get("tags"):
         found["repository"] = _repository(target["tags"][0], where)
     return found | _linked(found.pop("contexts", {}), names, where)
-
-
-def _plain(text: str, escaped: bool) -> str:
-    """Return a value as it was before bake escaped what would begin a variable."""
-    return text.replace("$${", "${").replace("%%{", "%{") if escaped else text
 
 
 def _linked(contexts: Mapping[str, str], names: Collection[str], where: str) -> dict[str, Any]:
